@@ -1,0 +1,41 @@
+/** Every storage key, in one file (design §5). Keys use `/`, never start with it, and never hold `..`. */
+import type { Sha256 } from './digest.ts';
+import { encodeSegment, type AttemptRef } from './ids.ts';
+
+export const INBOX = 'inbox/';
+export const CONTROL = 'control/';
+export const RECEIPTS = 'receipts/';
+export const RUNS = 'runs/';
+export const LOG = 'log/';
+export const LEASE = 'controller/lease.json';
+
+export const inboxKey = (name: string): string => `${INBOX}${name}`;
+export const controlKey = (id: string): string => `${CONTROL}${id}.json`;
+/** `submission` is the file name under inbox/ or control/, extension included. */
+export const receiptKey = (submission: string): string => `${RECEIPTS}${encodeSegment(submission)}.json`;
+
+export const runPrefix = (runId: string): string => `${RUNS}${encodeSegment(runId)}/`;
+export const specKey = (runId: string): string => `${runPrefix(runId)}spec.json`;
+export const statusKey = (runId: string): string => `${runPrefix(runId)}status.json`;
+export const itemsKey = (runId: string): string => `${runPrefix(runId)}items.ndjson`;
+
+/** The only place that an attempt's worker may write. */
+export const attemptPrefix = (ref: AttemptRef): string =>
+  `${runPrefix(ref.runId)}attempts/${encodeSegment(ref.itemId)}/${ref.attempt}/`;
+/** Names under an attempt prefix. */
+export const attemptFile = {
+  boot: 'boot.json',
+  output: 'output.json',
+  patch: 'patch',
+  outputs: 'outputs/',
+  log: (seq: number): string => `log/${String(seq).padStart(6, '0')}.ndjson`,
+} as const;
+
+export const evidencePrefix = (runId: string): string => `${runPrefix(runId)}evidence/`;
+export const eventsKey = (runId: string): string => `${evidencePrefix(runId)}events.jsonl`;
+/** Every signed statement of the run, one DSSE envelope a line: 1 object, not one per item. */
+export const statementsKey = (runId: string): string => `${evidencePrefix(runId)}statements.jsonl`;
+export const sealKey = (runId: string): string => `${evidencePrefix(runId)}seal.sigstore.json`;
+
+export const casKey = (digest: Sha256): string => `cas/sha256/${digest.slice(0, 2)}/${digest}`;
+export const registryKey = (kind: string, name: string): string => `registry/${kind}/${encodeSegment(name)}.json`;

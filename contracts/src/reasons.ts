@@ -1,0 +1,73 @@
+/** Why an item is where it is: the closed list (design §3), each with its class and what to do about it. */
+
+/**
+ * - `progress`: where a healthy item stands. - `item`: the item's own doing, charged to `maxAttempts`.
+ * - `infrastructure`: retried on its own budget. - `decision`: somebody or a rule decided; never retried.
+ */
+export type ReasonClass = 'progress' | 'item' | 'infrastructure' | 'decision';
+
+export const reasons = {
+  WaitingForDependencies: ['progress', 'Its dependencies are not terminal yet; look at those first.'],
+  WaitingForSlot: ['progress', 'The queue is at its concurrency; raise it or wait.'],
+  WaitingForLock: ['progress', 'Another item holds a resource lock that this one names.'],
+  WaitingForRetry: ['progress', 'The backoff of its retry policy has not passed yet.'],
+  Dispatched: ['progress', 'The manifest is sealed and the task is being started.'],
+  Running: ['progress', 'The worker has booted; follow it with `pangolin orch logs RUN/ITEM -f`.'],
+  Cancelling: ['progress', 'The task was told to stop and has its grace period left.'],
+  Succeeded: ['progress', 'Nothing to do.'],
+
+  ExitNonZero: ['item', 'A gate block exited non-zero; read its log, fix the command or its input.'],
+  TimedOut: ['item', 'The item ran longer than `timeout`; raise it or make the work smaller.'],
+  IdleTimedOut: ['item', 'No output for `idleTimeout`; print progress or raise it.'],
+  OOMKilled: ['item', 'The task exceeded its memory limit; raise `resources.memory`.'],
+  DiskFull: ['item', 'The workspace or the attempt storage ran out of space; free it or write less.'],
+  OutputTooLarge: ['item', 'A product exceeds a documented limit; write less or split the item.'],
+  ProductMissing: ['item', 'A required product was not written; check the block that should write it.'],
+  ProductInvalid: ['item', 'What the worker reported and what it wrote differ; the product was not accepted.'],
+  OutputSchemaMismatch: ['item', 'The output does not match its declared schema; the message names the field.'],
+  InputMissing: ['item', 'The needed product does not exist on its source item; check `select`.'],
+  StageFailed: ['item', 'The workspace or an input could not be laid out; the message names the file.'],
+  CaptureFailed: ['item', 'The workspace could not be captured; the message names the step.'],
+  BlockKilled: ['item', 'A block died by a signal; the message names it.'],
+  WorkerFailed: ['item', 'The worker ended without an output; read the attempt log.'],
+
+  ImageUnavailable: [
+    'infrastructure',
+    'The image cannot be found or pulled; check its name and the registry credentials.',
+  ],
+  CapacityUnavailable: ['infrastructure', 'The backend had no room for the task; wait or add capacity.'],
+  BootTimedOut: ['infrastructure', 'The task did not boot in time; check the backend and the image.'],
+  StartFailed: ['infrastructure', 'The backend refused to start the task; the message has its words.'],
+  Lost: ['infrastructure', 'The task disappeared without an output; it is started again on the infrastructure budget.'],
+  StorageUnavailable: ['infrastructure', 'The storage did not answer; check `pangolin doctor`.'],
+
+  DependencyFailed: ['decision', 'A dependency did not succeed; fix it and retry the run.'],
+  Cancelled: ['decision', 'Somebody cancelled it; the receipt of the control names the actor.'],
+  SandboxUnsupported: ['decision', 'The backend cannot honour a safety setting of the item; use another backend.'],
+  ManifestRejected: ['decision', 'The worker refused its manifest; check the trust settings of the worker.'],
+} as const satisfies Record<string, readonly [ReasonClass, string]>;
+
+export type Reason = keyof typeof reasons;
+
+export function isReason(value: unknown): value is Reason {
+  return typeof value === 'string' && Object.hasOwn(reasons, value);
+}
+export const classOf = (reason: Reason): ReasonClass => reasons[reason][0];
+export const remedyOf = (reason: Reason): string => reasons[reason][1];
+
+/** Item phases (design §3), in the order in which an item can meet them. */
+export const phases = [
+  'pending',
+  'ready',
+  'starting',
+  'running',
+  'waiting',
+  'done',
+  'failed',
+  'skipped',
+  'cancelled',
+  'denied',
+] as const;
+export type Phase = (typeof phases)[number];
+const terminal: ReadonlySet<Phase> = new Set(['done', 'failed', 'skipped', 'cancelled', 'denied']);
+export const isTerminal = (phase: Phase): boolean => terminal.has(phase);

@@ -1,0 +1,76 @@
+/** The events of a run (evidence.md §3.2): one canonical JSON line each, the lines are the leaves of the run's tree. */
+import type { DigestSet } from './digest.ts';
+import type { InputRef } from './task.ts';
+import type { Reason } from './reasons.ts';
+
+export const RUN_LOG_SCHEMA = 'run-log/1';
+
+/**
+ * Every event without its envelope. Two fields go beyond evidence.md: `item.reconciled` carries the `reason`
+ * and says `partial`, and `counts` has `cancelled`; an auditor asks for both first.
+ */
+export type RunEventBody =
+  | {
+      readonly kind: 'run.submitted';
+      readonly schema: typeof RUN_LOG_SCHEMA;
+      readonly logOrigin: string;
+      /** Digest of `spec.json`, the admitted run. */
+      readonly plan: DigestSet;
+      /** Digest of the submitted file. */
+      readonly submission?: DigestSet;
+      readonly nonce: string;
+      readonly after?: { readonly size: number; readonly root: string };
+      readonly engine: { readonly name: string; readonly version: string; readonly image?: string };
+    }
+  | {
+      readonly kind: 'item.fired';
+      readonly itemId: string;
+      readonly attempt: number;
+      /** Payload digest of the dispatch statement. */
+      readonly dispatch: DigestSet;
+      readonly inputs: Readonly<Record<string, InputRef>>;
+    }
+  | {
+      /** The end of an attempt: exactly one for every `item.fired`. */
+      readonly kind: 'item.reconciled';
+      readonly itemId: string;
+      readonly attempt: number;
+      readonly status: 'done' | 'failed' | 'cancelled';
+      readonly reason: Reason;
+      /** Digest of the worker's output.json, when there is one. */
+      readonly result?: DigestSet;
+      /** `patch` and `outputs/<path>` → digest. Empty unless products were accepted. */
+      readonly outputs: Readonly<Record<string, DigestSet>>;
+      readonly partial?: true;
+      /** Payload digest of the SLSA provenance statement; there iff `outputs` is not empty. */
+      readonly provenance?: DigestSet;
+    }
+  /** Attempt `attempt` failed and another one will follow. */
+  | { readonly kind: 'item.retried'; readonly itemId: string; readonly attempt: number; readonly reason: Reason }
+  /** The item ends without (another) attempt; `attempt` is how many were fired. */
+  | { readonly kind: 'item.skipped'; readonly itemId: string; readonly attempt: number; readonly reason: Reason }
+  | { readonly kind: 'item.denied'; readonly itemId: string; readonly attempt: number; readonly reason: Reason }
+  | { readonly kind: 'run.extended'; readonly cause: string; readonly items: DigestSet }
+  | { readonly kind: 'run.cancelled'; readonly reason: string }
+  | {
+      readonly kind: 'run.completed';
+      readonly status: 'succeeded' | 'failed' | 'cancelled';
+      readonly counts: {
+        readonly done: number;
+        readonly failed: number;
+        readonly skipped: number;
+        readonly cancelled: number;
+        readonly denied: number;
+      };
+    };
+
+/** What every line adds: `seq` from 0 without gaps, `at` never going back. */
+export interface RunEventEnvelope {
+  readonly runId: string;
+  readonly seq: number;
+  readonly at: string;
+  /** `human:`, `agent:`, `service:` or `pattern:<queue>`. */
+  readonly actor: string;
+}
+
+export type RunEvent = RunEventBody & RunEventEnvelope;

@@ -1,0 +1,247 @@
+/** The Run spec as users write it (design §4), and the admitted form that everything after admission reads. */
+import Type, { type Static } from 'typebox';
+import type { Sha256 } from './digest.ts';
+import { ID_PATTERN } from './ids.ts';
+import { Duration, PipelineSpec } from './pipeline.ts';
+import { CPU_PATTERN, SIZE_PATTERN } from './units.ts';
+
+const closed = { additionalProperties: false } as const;
+
+export const ITEMS_MAX = 100_000;
+/** Bytes of one submitted file. */
+export const SPEC_BYTES_MAX = 256 * 2 ** 20;
+export const DIGEST_PATTERN = '^sha256:[0-9a-f]{64}$';
+
+const Id = Type.String({ pattern: ID_PATTERN, description: 'Letters, digits and ._@:~+-, at most 200, never `..`.' });
+const Labels = Type.Record(
+  Type.String({ pattern: '^[A-Za-z0-9]([A-Za-z0-9._/-]{0,251}[A-Za-z0-9])?$' }),
+  Type.String({ maxLength: 256 }),
+);
+
+export const Network = Type.Union(
+  [
+    Type.Literal('none'),
+    Type.Literal('open'),
+    Type.Object(
+      { allow: Type.Array(Type.String({ minLength: 1, maxLength: 253 }), { minItems: 1, maxItems: 200 }) },
+      closed,
+    ),
+  ],
+  { description: 'none, {allow: [host…]} or open. A backend that cannot enforce it refuses the item.' },
+);
+
+export const Retry = Type.Object(
+  {
+    maxAttempts: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 100, description: 'Attempts charged to the item. Default 1.' }),
+    ),
+    backoff: Type.Optional(
+      Type.Object(
+        {
+          initial: Type.Optional(Duration),
+          factor: Type.Optional(Type.Integer({ minimum: 1, maximum: 10 })),
+          max: Type.Optional(Duration),
+          jitter: Type.Optional(
+            Type.Boolean({ description: 'Spread each delay over 50 to 100 % of itself. Default true.' }),
+          ),
+        },
+        closed,
+      ),
+    ),
+  },
+  closed,
+);
+
+export const Resources = Type.Object(
+  {
+    cpu: Type.Optional(
+      Type.Union([Type.String({ pattern: CPU_PATTERN }), Type.Number({ exclusiveMinimum: 0, maximum: 1000 })]),
+    ),
+    memory: Type.Optional(Type.String({ pattern: SIZE_PATTERN })),
+  },
+  closed,
+);
+
+export const Workspace = Type.Union(
+  [
+    Type.Object(
+      {
+        git: Type.Object(
+          {
+            url: Type.String({
+              minLength: 1,
+              maxLength: 4096,
+              description: 'A local path (folder storage only) or an allowed remote.',
+            }),
+            commit: Type.Optional(Type.String({ pattern: '^[0-9a-f]{7,64}$' })),
+            ref: Type.Optional(
+              Type.String({
+                minLength: 1,
+                maxLength: 255,
+                description: 'A branch or tag; pinned to its commit at admission.',
+              }),
+            ),
+          },
+          closed,
+        ),
+      },
+      closed,
+    ),
+    Type.Object(
+      { ref: Type.String({ pattern: DIGEST_PATTERN, description: 'A workspace archive that is in cas/ already.' }) },
+      closed,
+    ),
+    Type.Object(
+      { path: Type.String({ minLength: 1, maxLength: 4096, description: 'A local folder (folder storage only).' }) },
+      closed,
+    ),
+  ],
+  { description: 'What the item starts from. Without one it starts from an empty directory.' },
+);
+export type Workspace = Static<typeof Workspace>;
+
+export const Select = Type.Union([
+  Type.Object({ kind: Type.Literal('patch') }, closed),
+  Type.Object(
+    {
+      kind: Type.Literal('output'),
+      path: Type.String({ minLength: 1, maxLength: 1024, description: 'Relative to outputs/.' }),
+    },
+    closed,
+  ),
+]);
+export type Select = Static<typeof Select>;
+
+export const Need = Type.Object(
+  { from: Id, select: Select },
+  { ...closed, description: 'A product of another item, laid out as inputs/<key>.' },
+);
+export type Need = Static<typeof Need>;
+
+const itemFields = {
+  executor: Type.Optional(Type.Literal('dispatch')),
+  pipeline: Type.Optional(
+    Type.Union([Id, PipelineSpec], { description: 'A registered pipeline by name, or one written here.' }),
+  ),
+  workspace: Type.Optional(Workspace),
+  image: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 512, description: 'Worker image; the provider has a default.' }),
+  ),
+  resources: Type.Optional(Resources),
+  network: Type.Optional(Network),
+  timeout: Type.Optional(Duration),
+  idleTimeout: Type.Optional(Duration),
+  retry: Type.Optional(Retry),
+  priority: Type.Optional(Type.Integer({ minimum: -1000, maximum: 1000, description: 'Higher first. Default 0.' })),
+};
+
+export const Item = Type.Object(
+  {
+    id: Id,
+    ...itemFields,
+    inputs: Type.Optional(
+      Type.Record(Type.String(), Type.Unknown(), { description: 'JSON for the blocks: .pangolin/inputs.json.' }),
+    ),
+    needs: Type.Optional(Type.Record(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$' }), Need)),
+    depends_on: Type.Optional(Type.Array(Id, { maxItems: ITEMS_MAX })),
+    resourceLocks: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 512 }), { maxItems: 100 })),
+    labels: Type.Optional(Labels),
+  },
+  { ...closed, description: 'One node of the Run.' },
+);
+export type Item = Static<typeof Item>;
+
+export const RunSpec = Type.Object(
+  {
+    queue: Type.Optional(Id),
+    workspace: Type.Optional(Workspace),
+    defaults: Type.Optional(
+      Type.Object(itemFields, { ...closed, description: 'Used by every item that does not say otherwise.' }),
+    ),
+    items: Type.Array(Item, { minItems: 1, maxItems: ITEMS_MAX }),
+  },
+  closed,
+);
+
+/** The Kubernetes envelope. */
+export const Run = Type.Object(
+  {
+    apiVersion: Type.Literal('pangolin.dev/v1'),
+    kind: Type.Literal('Run'),
+    metadata: Type.Object({ name: Id, labels: Type.Optional(Labels) }, closed),
+    spec: RunSpec,
+  },
+  { ...closed, title: 'Pangolin Run', $id: 'https://pangolin.dev/schema/run.v1.schema.json' },
+);
+export type Run = Static<typeof Run>;
+
+/** The bare `plan.json` of the reference. */
+export const Plan = Type.Object(
+  { id: Id, ...RunSpec.properties, labels: Type.Optional(Labels) },
+  { ...closed, title: 'Pangolin plan' },
+);
+export type Plan = Static<typeof Plan>;
+
+/* ---- What admission makes of it. Everything below is written by us, read by us, and sealed. ---- */
+
+/** A workspace pinned to bytes in cas/. `git`: a packed shallow repository; `tar`: a plain archive. */
+export type PinnedWorkspace =
+  | {
+      readonly kind: 'git';
+      readonly url: string;
+      readonly commit: string;
+      readonly sha256: Sha256;
+      readonly size: number;
+    }
+  | { readonly kind: 'tar'; readonly sha256: Sha256; readonly size: number };
+
+/** A product of an item of this run, or an object given at submission (a retry hands over products this way). */
+export type AdmittedNeed = Need | { readonly submission: { readonly sha256: Sha256; readonly size: number } };
+
+export interface AdmittedItem {
+  readonly id: string;
+  readonly executor: 'dispatch';
+  /** `sha256` is the digest of the canonical PipelineSpec; the spec itself is in `AdmittedRun.pipelines`. */
+  readonly pipeline: { readonly ref?: string; readonly sha256: Sha256 };
+  readonly needs?: Readonly<Record<string, AdmittedNeed>>;
+  /** Sorted and unique; the sources of `needs` are already in it. */
+  readonly depends_on: readonly string[];
+  /** Sorted and unique. */
+  readonly resourceLocks: readonly string[];
+  readonly workspace?: PinnedWorkspace;
+  readonly params?: Readonly<Record<string, unknown>>;
+  readonly image?: string;
+  readonly cpuMillis?: number;
+  readonly memoryBytes?: number;
+  readonly network?: Static<typeof Network>;
+  readonly timeoutMs: number;
+  readonly idleTimeoutMs?: number;
+  readonly retry: {
+    readonly maxAttempts: number;
+    readonly initialMs: number;
+    readonly factor: number;
+    readonly maxMs: number;
+    readonly jitter: boolean;
+  };
+  readonly priority: number;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** `runs/<run>/spec.json`, canonical JSON. Its digest is `plan` in the run log. */
+export interface AdmittedRun {
+  readonly schema: 'admitted-run/1';
+  readonly id: string;
+  readonly queue: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Digest of the canonical submitted spec, before pinning: what makes a second submission a no-op or a conflict. */
+  readonly spec: Sha256;
+  readonly pipelines: Readonly<Record<Sha256, PipelineSpec>>;
+  readonly items: readonly AdmittedItem[];
+}
+
+export const DEFAULTS = {
+  queue: 'default',
+  timeoutMs: 60 * 60_000,
+  retry: { maxAttempts: 1, initialMs: 1000, factor: 2, maxMs: 5 * 60_000, jitter: true },
+  priority: 0,
+} as const;

@@ -1,0 +1,64 @@
+/** The compute seam: process, Docker, Fargate and Kubernetes pass one conformance suite. */
+import type { AttemptRef } from '@pangolin/contracts/ids';
+import type { Reason } from '@pangolin/contracts/reasons';
+import type { Sandbox } from '@pangolin/contracts/task';
+
+/** What an item asks for explicitly; what it leaves out takes the backend's strongest default. */
+export interface SandboxRequest {
+  readonly network?: Sandbox['network'];
+  readonly cpuMillis?: number;
+  readonly memoryBytes?: number;
+  readonly image?: string;
+}
+
+export interface TaskStart {
+  /** From `taskName`: deterministic, so a repeated start finds the first one. */
+  readonly name: string;
+  readonly ref: AttemptRef;
+  /** Holds task.json and what its grants name; read-only for the task. Absolute path on this machine. */
+  readonly inDir: string;
+  /** The attempt prefix: the only place the task may write. Absolute path on this machine; it exists. */
+  readonly outDir: string;
+  /** Payload digest of the dispatch statement; the worker refuses another task.json. */
+  readonly manifestSha256: string;
+  readonly sandbox: Sandbox;
+  readonly image?: string;
+  /** SIGTERM to SIGKILL. */
+  readonly graceMs: number;
+}
+
+export interface TaskObservation {
+  readonly name: string;
+  /** `gone`: the backend does not know the task (never started, or removed). */
+  readonly state: 'starting' | 'running' | 'ended' | 'gone';
+  readonly exitCode?: number;
+  /** The backend's own word on why it ended, where it has one (OOMKilled, ImageUnavailable, CapacityUnavailable …). */
+  readonly reason?: Reason;
+  readonly message?: string;
+}
+
+export interface ComputeProvider {
+  readonly name: 'process' | 'docker' | 'fargate' | 'kubernetes' | 'noop';
+  /**
+   * What the backend will enforce for such a request; goes into the manifest.
+   * @throws PangolinError UNSUPPORTED naming the field, when it cannot honour something asked for (law 9).
+   */
+  enforce(request: SandboxRequest): Sandbox;
+  /** The image a task would run: reference and local id (sha256:…) when the backend knows; undefined for processes. */
+  resolveImage(image: string | undefined): Promise<{ readonly ref: string; readonly id?: string } | undefined>;
+  /**
+   * Idempotent by `name`: an existing task of that name, running or ended, is left alone and counts as started.
+   * @throws PangolinError UNAVAILABLE with `details: {reason: Reason}` for ImageUnavailable, CapacityUnavailable, StartFailed.
+   */
+  start(task: TaskStart): Promise<void>;
+  /** One observation for each name asked, in that order. Costs what is asked, not what exists. */
+  observe(names: readonly string[]): Promise<readonly TaskObservation[]>;
+  /** Every task of this deployment that exists in the backend, ended ones included: for adoption and sweeping. */
+  list(): Promise<readonly string[]>;
+  /** SIGTERM, then SIGKILL after the grace. Returns once asked, not once dead; stopping a task that is gone succeeds. */
+  stop(name: string, graceMs: number): Promise<void>;
+  /** Removes an ended task with its volumes; kills it first if it still runs. Idempotent. */
+  remove(name: string): Promise<void>;
+  /** Calls back with a task's name when its state may have changed. A hint: the caller observes. Returns stop. */
+  watch(onChange: (name: string) => void): Promise<() => Promise<void>>;
+}

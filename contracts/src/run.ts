@@ -88,7 +88,7 @@ export const Workspace = Type.Union(
       closed,
     ),
     Type.Object(
-      { ref: Type.String({ pattern: DIGEST_PATTERN, description: 'A workspace archive that is in cas/ already.' }) },
+      { ref: Type.String({ pattern: DIGEST_PATTERN, description: 'A workspace pack that is in cas/ already.' }) },
       closed,
     ),
     Type.Object(
@@ -184,16 +184,17 @@ export type Plan = Static<typeof Plan>;
 
 /* ---- What admission makes of it. Everything below is written by us, read by us, and sealed. ---- */
 
-/** A workspace pinned to bytes in cas/. `git`: a packed shallow repository; `tar`: a plain archive. */
-export type PinnedWorkspace =
-  | {
-      readonly kind: 'git';
-      readonly url: string;
-      readonly commit: string;
-      readonly sha256: Sha256;
-      readonly size: number;
-    }
-  | { readonly kind: 'tar'; readonly sha256: Sha256; readonly size: number };
+/**
+ * A workspace pinned to bytes in cas/: a git pack that holds exactly one commit (no history) and its trees and blobs.
+ * A plain folder becomes such a pack too, under a commit with fixed author and dates; `url` says where it came from.
+ */
+export interface PinnedWorkspace {
+  readonly kind: 'git';
+  readonly url?: string;
+  readonly commit: string;
+  readonly sha256: Sha256;
+  readonly size: number;
+}
 
 /** A product of an item of this run, or an object given at submission (a retry hands over products this way). */
 export type AdmittedNeed = Need | { readonly submission: { readonly sha256: Sha256; readonly size: number } };

@@ -212,6 +212,8 @@ export interface AdmittedItem {
   readonly workspace?: PinnedWorkspace;
   readonly params?: Readonly<Record<string, unknown>>;
   readonly image?: string;
+  /** What the backend knew the image as at admission. */
+  readonly pinnedImage?: { readonly ref: string; readonly id?: string };
   readonly cpuMillis?: number;
   readonly memoryBytes?: number;
   readonly network?: Static<typeof Network>;

@@ -1,0 +1,74 @@
+/** What a pass causes outside, once its transaction is durable. Every effect is repeatable and named by the rows. */
+import { isPangolinError, messageOf } from '@pangolin/contracts/errors';
+import { isReason } from '@pangolin/contracts/reasons';
+import { specOf, type Engine } from './engine.ts';
+import type { Effect } from './pass.ts';
+
+const START_PARALLEL = 16;
+
+/** Starts all of it and waits for none of it: what comes of an effect is observed by a later pass. */
+export function performEffects(engine: Engine, effects: readonly Effect[]): void {
+  const starts = effects.filter((effect) => effect.kind === 'start').map((effect) => effect.task);
+  for (const task of starts) engine.memory.starting.add(task);
+  let next = 0;
+  const starter = async (): Promise<void> => {
+    while (next < starts.length) await startTask(engine, starts[next++]!);
+  };
+  for (let n = 0; n < Math.min(START_PARALLEL, starts.length); n++) void starter();
+
+  for (const effect of effects) {
+    if (effect.kind === 'stop') void attempt(engine, 'stop', effect.task, () => engine.provider.stop(effect.task, engine.config.graceMs));
+    if (effect.kind === 'remove') void attempt(engine, 'remove', effect.task, () => removeTask(engine, effect.task));
+    if (effect.kind === 'acknowledge') void attempt(engine, 'acknowledge', undefined, effect.done).then(() => engine.wake());
+  }
+}
+
+async function startTask(engine: Engine, task: string): Promise<void> {
+  const { state, memory, provider, files, evidence, config, log } = engine;
+  try {
+    const item = state.itemByTask(task);
+    if (!item) return;
+    const { manifest, envelope } = evidence.dispatch(item.dispatch!);
+    const { inDir, outDir } = await files.layOut(manifest, envelope, specOf(item).params);
+    await provider.start({
+      name: task,
+      ref: { runId: manifest.runId, itemId: manifest.itemId, attempt: manifest.attempt },
+      inDir,
+      outDir,
+      manifestSha256: item.dispatch!,
+      sandbox: manifest.sandbox.enforced,
+      ...(manifest.image && { image: manifest.image.id ?? manifest.image.ref }),
+      graceMs: config.graceMs,
+    });
+  } catch (error) {
+    const reason = isPangolinError(error) && (error.details as { reason?: unknown } | undefined)?.reason;
+    memory.startErrors.set(task, { reason: isReason(reason) ? reason : 'StartFailed', message: messageOf(error) });
+    log.warn({ task, err: error }, `a task could not be started: ${messageOf(error)}`);
+  } finally {
+    memory.starting.delete(task);
+    memory.dirty.add(task);
+    engine.wake();
+  }
+}
+
+async function removeTask(engine: Engine, task: string): Promise<void> {
+  await engine.provider.remove(task);
+  await engine.files.discard(task);
+}
+
+/** Best effort by design: a stop is repeated by its kill deadline, a removal by the sweep, an acknowledgement by the next scan. */
+async function attempt(engine: Engine, verb: string, task: string | undefined, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    engine.log.warn({ task, err: error }, `could not ${verb}: ${messageOf(error)}`);
+  }
+}
+
+/** Removes tasks of this deployment that belong to no running attempt: left behind by a crash or a failed removal. */
+export async function sweep(engine: Engine): Promise<void> {
+  for (const task of await engine.provider.list()) {
+    if (engine.state.itemByTask(task) || engine.memory.starting.has(task)) continue;
+    await attempt(engine, 'remove', task, () => removeTask(engine, task));
+  }
+}

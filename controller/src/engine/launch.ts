@@ -1,0 +1,86 @@
+/** Launches what is ready, within the concurrency of its queue and the resource locks. */
+import { isPangolinError } from '@pangolin/contracts/errors';
+import { taskName } from '@pangolin/contracts/ids';
+import type { ItemRow } from '../store/state.ts';
+import { specOf } from './engine.ts';
+import { resolveInputs, signDispatch } from './manifest.ts';
+import type { Pass } from './pass.ts';
+import { denyItem } from './transitions.ts';
+
+export async function launchReady(pass: Pass): Promise<void> {
+  const { state, memory, config } = pass.engine;
+  for (const queue of state.runnableQueues()) {
+    const seen = new Set<number>();
+    for (;;) {
+      const free = (config.queues.get(queue) ?? 0) - (memory.active.get(queue) ?? 0);
+      if (free <= 0) break;
+      const candidates = state.runnable(queue, free + seen.size).filter((item) => !seen.has(item.iid));
+      if (candidates.length === 0) break;
+      for (const item of candidates) {
+        seen.add(item.iid);
+        await pass.guard({ item: item.item_id }, () => launch(pass, item));
+      }
+    }
+  }
+}
+
+/** Locks are taken all at once or not at all, so two items can never hold half of each other's. */
+async function launch(pass: Pass, item: ItemRow): Promise<void> {
+  const { state, memory } = pass.engine;
+  const { resourceLocks } = specOf(item);
+  const blocking = resourceLocks.find((lock) => memory.held.has(lock));
+  if (blocking === undefined) return fire(pass, item);
+  state.change(item, { runnable: 0, blocked_on: blocking, reason: 'WaitingForLock', message: `waits for the lock ${blocking}` });
+  // It was perhaps woken for another lock, which it does not take now: pass that chance on.
+  for (const lock of resourceLocks) if (!memory.held.has(lock)) state.wakeWaiter(lock);
+}
+
+/** Seals the dispatch of the item's next attempt. The task itself is started after the commit (law 1). */
+async function fire(pass: Pass, item: ItemRow): Promise<void> {
+  const { state, memory, provider, config, deployment, log } = pass.engine;
+  const run = state.runByNumber(item.rn);
+  const spec = specOf(item);
+  const resolved = resolveInputs(pass, item, spec);
+  if ('missing' in resolved) return denyItem(pass, item, run, 'InputMissing', resolved.missing);
+
+  const asked = {
+    ...(spec.network !== undefined && { network: spec.network }),
+    ...(spec.cpuMillis !== undefined && { cpuMillis: spec.cpuMillis }),
+    ...(spec.memoryBytes !== undefined && { memoryBytes: spec.memoryBytes }),
+  };
+  let enforced;
+  try {
+    enforced = provider.enforce({ ...asked, ...(spec.image !== undefined && { image: spec.image }) });
+  } catch (error) {
+    if (!isPangolinError(error, 'UNSUPPORTED')) throw error;
+    return denyItem(pass, item, run, 'SandboxUnsupported', error.message);
+  }
+  const ref = { runId: run.run_id, itemId: item.item_id, attempt: item.attempt + 1 };
+  const task = taskName(deployment, ref);
+  const image = spec.pinnedImage ?? (await provider.resolveImage(spec.image).catch(() => undefined));
+  const dispatch = await signDispatch(pass, ref, spec, { task, inputs: resolved.inputs, asked, enforced, image });
+  pass.event(run.run_id, {
+    kind: 'item.fired',
+    itemId: item.item_id,
+    attempt: ref.attempt,
+    dispatch: { sha256: dispatch.sha256 },
+    inputs: resolved.inputs,
+  });
+  state.change(item, {
+    phase: 'starting',
+    reason: 'Dispatched',
+    message: null,
+    attempt: ref.attempt,
+    task,
+    dispatch: dispatch.sha256,
+    runnable: 0,
+    products: null,
+    partial: 0,
+    started_at: item.started_at ?? pass.now,
+    due_at: pass.now + config.bootMs,
+  });
+  memory.take(item, spec);
+  // Crash here: the dispatch is sealed and nothing runs. The next controller observes no task, finds no boot record and starts it.
+  pass.effects.push({ kind: 'start', task });
+  log.info({ run: ref.runId, item: ref.itemId, attempt: ref.attempt, task }, 'dispatched');
+}

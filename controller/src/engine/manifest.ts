@@ -1,0 +1,102 @@
+/** The signed statements of an attempt: what it is about to run, and what came of it. */
+import { canonicalBytes } from '@pangolin/contracts/canonical';
+import { sha256, type DigestSet } from '@pangolin/contracts/digest';
+import { signEnvelope, type Envelope } from '@pangolin/contracts/dsse';
+import type { AttemptRef } from '@pangolin/contracts/ids';
+import type { AdmittedItem, Select } from '@pangolin/contracts/run';
+import type { DispatchManifest, InputRef, Sandbox } from '@pangolin/contracts/task';
+import { formatTime } from '@pangolin/contracts/units';
+import { dispatchStatement, provenanceStatement } from '../audit/statements.ts';
+import type { ItemRow, Products, RunRow } from '../store/state.ts';
+import { ENGINE } from './engine.ts';
+import type { Pass } from './pass.ts';
+import type { Collected } from './transitions.ts';
+
+export const outputName = (select: Select): string => (select.kind === 'patch' ? 'patch' : `outputs/${select.path}`);
+
+/** Resolves `needs` to the products that exist now, or says which one does not. */
+export function resolveInputs(pass: Pass, item: ItemRow, spec: AdmittedItem): { readonly inputs: Record<string, InputRef> } | { readonly missing: string } {
+  const inputs: Record<string, InputRef> = {};
+  for (const [key, need] of Object.entries(spec.needs ?? {})) {
+    if ('submission' in need) {
+      inputs[key] = { sha256: need.submission.sha256, from: 'submission' };
+      continue;
+    }
+    const source = pass.engine.state.item(item.rn, need.from);
+    const products = source?.products ? (JSON.parse(source.products) as Products) : { outputs: {} };
+    const product = need.select.kind === 'patch' ? products.patch : products.outputs[need.select.path];
+    const output = outputName(need.select);
+    if (!product) return { missing: `${need.from} yielded no ${output}, which inputs/${key} needs` };
+    inputs[key] = { sha256: product.sha256, from: { itemId: need.from, output } };
+  }
+  return { inputs };
+}
+
+export interface Dispatch {
+  readonly manifest: DispatchManifest;
+  readonly envelope: Envelope;
+  readonly sha256: string;
+}
+
+export async function signDispatch(
+  pass: Pass,
+  ref: AttemptRef,
+  spec: AdmittedItem,
+  given: {
+    readonly task: string;
+    readonly inputs: Record<string, InputRef>;
+    readonly asked: Partial<Sandbox>;
+    readonly enforced: Sandbox;
+    readonly image: { readonly ref: string; readonly id?: string } | undefined;
+  },
+): Promise<Dispatch> {
+  const { engine } = pass;
+  const manifest: DispatchManifest = {
+    schema: 'dispatch/1',
+    ...ref,
+    engine: ENGINE,
+    provider: engine.provider.name,
+    task: given.task,
+    pipeline: { ...spec.pipeline, spec: engine.state.pipeline(spec.pipeline.sha256) },
+    ...(given.image && { image: given.image }),
+    ...(spec.workspace && { workspace: spec.workspace }),
+    inputs: given.inputs,
+    ...(spec.params && { params: { sha256: sha256(canonicalBytes(spec.params)) } }),
+    limits: {
+      timeoutMs: spec.timeoutMs,
+      ...(spec.idleTimeoutMs !== undefined && { idleTimeoutMs: spec.idleTimeoutMs }),
+      graceMs: engine.config.graceMs,
+    },
+    sandbox: { asked: given.asked, enforced: given.enforced },
+  };
+  const statement = dispatchStatement(manifest);
+  const envelope = await signEnvelope(engine.attest, statement.payload);
+  engine.evidence.addStatement(ref.runId, envelope, statement.sha256);
+  return { manifest, envelope, sha256: statement.sha256 };
+}
+
+/** Signs the SLSA provenance of an attempt's products and keeps it. Answers its payload digest. */
+export async function signProvenance(
+  pass: Pass,
+  item: ItemRow,
+  run: RunRow,
+  spec: AdmittedItem,
+  collected: Collected,
+  outputs: Record<string, DigestSet>,
+): Promise<string> {
+  const { engine } = pass;
+  const manifest = engine.evidence.dispatch(item.dispatch!);
+  const statement = provenanceStatement({
+    manifest,
+    dispatch: item.dispatch!,
+    logOrigin: engine.logOrigin,
+    outputs,
+    ...(collected.result && { result: collected.result }),
+    ...(spec.params && { params: spec.params }),
+    startedOn: formatTime(item.started_at ?? run.submitted_at),
+    finishedOn: formatTime(pass.now),
+  });
+  const envelope = await signEnvelope(engine.attest, statement.payload);
+  engine.evidence.addStatement(run.run_id, envelope, statement.sha256);
+  return statement.sha256;
+}

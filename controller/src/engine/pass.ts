@@ -1,0 +1,68 @@
+/** One pass: everything it changes is one transaction, everything it causes happens after the commit. */
+import type { RunEventBody } from '@pangolin/contracts/run-log';
+import { messageOf } from '@pangolin/contracts/errors';
+import { ACTOR, type Engine } from './engine.ts';
+
+/** Something to do in the outside world once the transaction is durable. Repeatable: a crash before it is repaired by the next pass. */
+export type Effect =
+  | { readonly kind: 'start'; readonly task: string }
+  | { readonly kind: 'stop'; readonly task: string }
+  | { readonly kind: 'remove'; readonly task: string }
+  | { readonly kind: 'acknowledge'; readonly done: () => Promise<void> };
+
+export class Pass {
+  readonly engine: Engine;
+  readonly now: number;
+  effects: Effect[] = [];
+  #events: { readonly runId: string; readonly actor: string; readonly body: RunEventBody }[] = [];
+
+  constructor(engine: Engine) {
+    this.engine = engine;
+    this.now = engine.now();
+  }
+
+  event(runId: string, body: RunEventBody, actor: string = ACTOR): void {
+    this.#events.push({ runId, actor, body });
+  }
+
+  /**
+   * Runs one step so that its failure undoes that step alone: one poisonous run must not stop the others.
+   * Answers false when it failed.
+   */
+  async guard(what: Record<string, unknown>, step: () => Promise<void> | void): Promise<boolean> {
+    const { db } = this.engine.state;
+    const before = { effects: this.effects.length, events: this.#events.length };
+    db.exec('SAVEPOINT step');
+    try {
+      await step();
+      db.exec('RELEASE step');
+      return true;
+    } catch (error) {
+      db.exec('ROLLBACK TO step; RELEASE step');
+      this.effects.length = before.effects;
+      this.#events.length = before.events;
+      this.engine.memory.rebuild(this.engine.state);
+      this.engine.log.error({ ...what, err: error }, `a step of the pass failed: ${messageOf(error)}`);
+      return false;
+    }
+  }
+
+  /** Opens the transaction, runs `body`, appends the run logs and commits (law 2). */
+  async transaction(body: () => Promise<void>): Promise<void> {
+    const { state, evidence, memory } = this.engine;
+    state.db.exec('BEGIN IMMEDIATE');
+    try {
+      await body();
+      const byRun = Map.groupBy(this.#events, (event) => event.runId);
+      for (const [runId, events] of byRun) {
+        evidence.appendEvents(runId, events.map(({ actor, body }) => ({ at: this.now, actor, body })));
+      }
+      state.db.exec('COMMIT');
+    } catch (error) {
+      if (state.db.inTransaction) state.db.exec('ROLLBACK');
+      this.effects = [];
+      memory.rebuild(state);
+      throw error;
+    }
+  }
+}

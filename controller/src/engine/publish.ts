@@ -1,0 +1,123 @@
+/** Writes what changed for readers: spec.json once, status.json and items.ndjson. A projection; SQLite is the truth. */
+import { casKey, itemsKey, specKey, statusKey } from '@pangolin/contracts/layout';
+import { messageOf } from '@pangolin/contracts/errors';
+import type { Condition, ItemStatus, RunStatus } from '@pangolin/contracts/status';
+import { formatTime } from '@pangolin/contracts/units';
+import type { ItemRow, Products, RunRow } from '../store/state.ts';
+import { specOf, type Engine } from './engine.ts';
+
+const FAILED_SHOWN_MAX = 50;
+/** A run of n items is published at most every n/5 ms while it runs, and at its end: the cost stays a few percent. */
+const ITEMS_PER_MS = 5;
+const INTERVAL_MIN_MS = 100;
+
+export class Publisher {
+  readonly #engine: Engine;
+  readonly #last = new Map<number, number>();
+  #published: { readonly rn: number; readonly changed: number }[] = [];
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  /** Inside the transaction: what the last publication covered needs no other one. */
+  settle(): void {
+    for (const { rn, changed } of this.#published) this.#engine.state.markPublished(rn, changed);
+    this.#published = [];
+  }
+
+  get settled(): boolean {
+    return this.#published.length === 0;
+  }
+
+  /** Publishes every changed run that is due. Answers when to come back for those that are not, in ms from now. */
+  async publish(): Promise<number | undefined> {
+    const { state, log } = this.#engine;
+    let comeBackMs: number | undefined;
+    for (const run of state.changedRuns()) {
+      const now = this.#engine.now();
+      const total = state.counts(run.rn).reduce((sum, { n }) => sum + n, 0);
+      const wait = run.finished_at === null ? (this.#last.get(run.rn) ?? -Infinity) + Math.max(INTERVAL_MIN_MS, total / ITEMS_PER_MS) - now : 0;
+      if (wait > 0) {
+        comeBackMs = Math.min(comeBackMs ?? Infinity, wait);
+        continue;
+      }
+      try {
+        await this.#publishRun(run);
+        this.#last.set(run.rn, now);
+        if (run.sealed_at !== null) this.#last.delete(run.rn);
+        this.#published.push({ rn: run.rn, changed: run.changed });
+        comeBackMs = 0;
+      } catch (error) {
+        log.warn({ run: run.run_id, err: error }, `the status could not be published: ${messageOf(error)}`);
+        comeBackMs = Math.min(comeBackMs ?? Infinity, 1000);
+      }
+    }
+    return comeBackMs;
+  }
+
+  async #publishRun(run: RunRow): Promise<void> {
+    const { store, state } = this.#engine;
+    const items = [...state.itemsOf(run.rn)].map((item) => JSON.stringify(itemStatus(item))).join('\n') + '\n';
+    const status = this.#status(run);
+    if (run.spec_written === 0) await store.copy(casKey(run.plan), specKey(run.run_id));
+    await store.put(itemsKey(run.run_id), items);
+    // Last: who reads a terminal status finds items that are at least as new.
+    await store.put(statusKey(run.run_id), JSON.stringify(status, null, 2) + '\n');
+  }
+
+  #status(run: RunRow): RunStatus {
+    const { state } = this.#engine;
+    const counts = Object.fromEntries(state.counts(run.rn).map(({ phase, n }) => [phase, n]));
+    const total = Object.values(counts).reduce((sum, n) => sum + n, 0);
+    return {
+      schema: 'status/1',
+      run: run.run_id,
+      phase: run.phase,
+      queue: run.queue,
+      labels: JSON.parse(run.labels) as Record<string, string>,
+      actor: run.actor,
+      submittedAt: formatTime(run.submitted_at),
+      ...(run.finished_at !== null && { finishedAt: formatTime(run.finished_at) }),
+      ...(run.sealed_at !== null && { sealedAt: formatTime(run.sealed_at) }),
+      counts: { ...counts, total },
+      conditions: conditionsOf(run),
+      failed: state.unsuccessful(run.rn, FAILED_SHOWN_MAX).map((item) => ({ id: item.item_id, phase: item.phase, reason: item.reason, message: item.message ?? '' })),
+      updatedAt: formatTime(this.#engine.now()),
+    };
+  }
+}
+
+function conditionsOf(run: RunRow): Condition[] {
+  const submitted = formatTime(run.submitted_at);
+  const finished = run.finished_at === null ? undefined : formatTime(run.finished_at);
+  return [
+    { type: 'Admitted', status: 'True', reason: 'Accepted', message: `submitted by ${run.actor}`, lastTransitionTime: submitted },
+    finished
+      ? { type: 'Completed', status: 'True', reason: 'AllItemsTerminal', message: `the run ${run.phase}`, lastTransitionTime: finished }
+      : { type: 'Completed', status: 'False', reason: run.cancelled === null ? 'ItemsOpen' : 'Cancelling', message: `${run.open} items are not terminal`, lastTransitionTime: submitted },
+    run.sealed_at !== null
+      ? { type: 'Sealed', status: 'True', reason: 'CheckpointSigned', message: 'the evidence is sealed', lastTransitionTime: formatTime(run.sealed_at) }
+      : { type: 'Sealed', status: 'False', reason: finished ? 'SealPending' : 'RunOpen', message: 'the evidence is not sealed yet', lastTransitionTime: finished ?? submitted },
+  ];
+}
+
+function itemStatus(item: ItemRow): ItemStatus {
+  const products = item.products ? (JSON.parse(item.products) as Products) : undefined;
+  const dependsOn = specOf(item).depends_on;
+  return {
+    id: item.item_id,
+    phase: item.phase,
+    reason: item.reason,
+    ...(item.message && { message: item.message }),
+    attempts: item.attempt,
+    ...(dependsOn.length > 0 && { depends_on: dependsOn }),
+    ...(item.started_at !== null && { startedAt: formatTime(item.started_at) }),
+    ...(item.finished_at !== null && { finishedAt: formatTime(item.finished_at) }),
+    ...(item.started_at !== null && item.finished_at !== null && { durationMs: item.finished_at - item.started_at }),
+    ...(item.phase === 'ready' && item.due_at !== null && { retryAt: formatTime(item.due_at) }),
+    ...(item.partial === 1 && { partial: true }),
+    ...(products?.patch && { patch: products.patch }),
+    ...(products && Object.keys(products.outputs).length > 0 && { outputs: products.outputs }),
+  };
+}

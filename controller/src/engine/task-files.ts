@@ -1,0 +1,134 @@
+/** The files of a task: what it gets before it starts, and what is accepted of what it leaves (law 4). */
+import { copyFile, link, mkdir, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { isPangolinError, messageOf, PangolinError } from '@pangolin/contracts/errors';
+import { sha256 } from '@pangolin/contracts/digest';
+import type { Envelope } from '@pangolin/contracts/dsse';
+import type { AttemptRef } from '@pangolin/contracts/ids';
+import { attemptFile, attemptPrefix, casKey } from '@pangolin/contracts/layout';
+import { OUTPUT_BYTES_MAX, OUTPUT_FILES_MAX, OUTPUT_JSON_BYTES_MAX, PATCH_BYTES_MAX, type Output, type ProductRef } from '@pangolin/contracts/output';
+import type { Reason } from '@pangolin/contracts/reasons';
+import { validateOutput } from '@pangolin/contracts/schema';
+import type { DispatchManifest, Task } from '@pangolin/contracts/task';
+import type { ObjectStore } from '@pangolin/storage/object-store';
+import type { Products } from '../store/state.ts';
+import { mapBounded } from './bounded.ts';
+import type { Collected } from './transitions.ts';
+
+const PROMOTE_PARALLEL = 8;
+
+export interface Collection extends Collected {
+  readonly output: Output | undefined;
+  readonly invalid: { readonly reason: Reason; readonly message: string } | undefined;
+}
+
+export interface TaskFiles {
+  /** Lays out the input directory and the attempt prefix. Repeatable. Answers absolute paths. */
+  layOut(manifest: DispatchManifest, envelope: Envelope, params: Readonly<Record<string, unknown>> | undefined): Promise<{ readonly inDir: string; readonly outDir: string }>;
+  booted(ref: AttemptRef): Promise<boolean>;
+  /** Reads the sentinel, checks every digest it names and promotes the products into cas/. Throws only when the storage does not answer. */
+  collect(ref: AttemptRef, dispatch: string): Promise<Collection>;
+  /** Removes the input directory. */
+  discard(task: string): Promise<void>;
+}
+
+export function createTaskFiles(store: ObjectStore, tasksDir: string): TaskFiles {
+  return {
+    async layOut(manifest, envelope, params) {
+      const inDir = join(tasksDir, manifest.task);
+      await mkdir(join(inDir, 'inputs'), { recursive: true, mode: 0o755 });
+      const inputs: Record<string, { path: string }> = {};
+      for (const [key, input] of Object.entries(manifest.inputs)) {
+        inputs[key] = { path: `inputs/${key}` };
+        await place(store, input.sha256, join(inDir, 'inputs', key));
+      }
+      if (manifest.workspace) await place(store, manifest.workspace.sha256, join(inDir, 'workspace.pack'));
+      const task: Task = {
+        schema: 'task/1',
+        manifest: envelope,
+        grants: { inputs, ...(manifest.workspace && { workspace: { path: 'workspace.pack' } }) },
+        ...(params && { params }),
+      };
+      await writeFile(join(inDir, 'task.json'), JSON.stringify(task));
+      const outDir = store.localPath(attemptPrefix(manifest).slice(0, -1));
+      if (outDir === undefined) throw new PangolinError('UNSUPPORTED', 'tasks need a storage folder that can be mounted');
+      await mkdir(outDir, { recursive: true });
+      return { inDir, outDir };
+    },
+
+    async booted(ref) {
+      return (await store.head(attemptPrefix(ref) + attemptFile.boot)) !== undefined;
+    },
+
+    async collect(ref, dispatch) {
+      const none = { products: { outputs: {} }, partial: false, output: undefined, invalid: undefined } as const;
+      const read = await readOutput(store, ref, dispatch);
+      if (read === undefined) return none;
+      if ('invalid' in read) return { ...none, invalid: read.invalid };
+      const { output, bytes } = read;
+      try {
+        const products = await promote(store, attemptPrefix(ref), output);
+        const result = sha256(bytes);
+        await store.put(casKey(result), bytes, { sha256: result });
+        return { output, invalid: undefined, products, partial: output.partial || output.status === 'failed', result };
+      } catch (error) {
+        if (!isPangolinError(error) || error.retryable) throw error;
+        return { ...none, invalid: { reason: error.code === 'TOO_LARGE' ? 'OutputTooLarge' : 'ProductInvalid', message: error.message } };
+      }
+    },
+
+    async discard(task) {
+      await rm(join(tasksDir, task), { recursive: true, force: true });
+    },
+  };
+}
+
+/** A private name for the bytes of an object: a hard link where the file system has them, else a copy. */
+async function place(store: ObjectStore, digest: string, target: string): Promise<void> {
+  await mkdir(dirname(target), { recursive: true });
+  await rm(target, { force: true });
+  const source = store.localPath(casKey(digest));
+  if (source === undefined) return writeFile(target, await store.get(casKey(digest)));
+  await link(source, target).catch(() => copyFile(source, target));
+}
+
+type Read = { readonly output: Output; readonly bytes: Buffer } | { readonly invalid: { readonly reason: Reason; readonly message: string } };
+
+async function readOutput(store: ObjectStore, ref: AttemptRef, dispatch: string): Promise<Read | undefined> {
+  const invalid = (message: string): Read => ({ invalid: { reason: 'ProductInvalid', message } });
+  let bytes: Buffer;
+  try {
+    bytes = await store.get(attemptPrefix(ref) + attemptFile.output, { maxBytes: OUTPUT_JSON_BYTES_MAX });
+  } catch (error) {
+    if (isPangolinError(error, 'NOT_FOUND')) return undefined;
+    if (isPangolinError(error) && !error.retryable) return invalid(`output.json: ${error.message}`);
+    throw error;
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    return invalid(`output.json is not JSON: ${messageOf(error)}`);
+  }
+  const problem = validateOutput(value);
+  if (problem !== undefined) return invalid(`output.json: ${problem}`);
+  const output = value as Output;
+  const same = output.runId === ref.runId && output.itemId === ref.itemId && output.attempt === ref.attempt && output.manifest === dispatch;
+  return same ? { output, bytes } : invalid('output.json is of another attempt');
+}
+
+/** Copies every product into cas/ while checking that the attempt's own bytes have the digest that was claimed. */
+async function promote(store: ObjectStore, prefix: string, output: Output): Promise<Products> {
+  const { patch, outputs } = output.products;
+  const entries: [string, ProductRef][] = Object.entries(outputs).map(([path, ref]) => [attemptFile.outputs + path, ref]);
+  const total = entries.reduce((sum, [, ref]) => sum + ref.size, 0);
+  if (entries.length > OUTPUT_FILES_MAX || total > OUTPUT_BYTES_MAX || (patch?.size ?? 0) > PATCH_BYTES_MAX) {
+    throw new PangolinError('TOO_LARGE', `products of ${entries.length} files and ${total} bytes exceed the limits`);
+  }
+  if (patch) entries.push([attemptFile.patch, patch]);
+  await mapBounded(entries, PROMOTE_PARALLEL, async ([name, ref]) => {
+    const copied = await store.copy(prefix + name, casKey(ref.sha256), { sha256: ref.sha256 });
+    if (copied.size !== ref.size) throw new PangolinError('INTEGRITY', `${name} has ${copied.size} bytes, not the reported ${ref.size}`);
+  });
+  return { ...(patch && { patch: { sha256: patch.sha256, size: patch.size } }), outputs };
+}

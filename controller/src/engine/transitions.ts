@@ -1,0 +1,137 @@
+/** How items move. Every function changes the row and records the event of that change in the same pass. */
+import { sha256, type DigestSet } from '@pangolin/contracts/digest';
+import { isTerminal, type Reason } from '@pangolin/contracts/reasons';
+import { decideRetry } from '../plan/retry.ts';
+import type { Verdict } from '../plan/verdicts.ts';
+import type { ItemRow, Products, RunRow } from '../store/state.ts';
+import { signProvenance } from './manifest.ts';
+import { specOf } from './engine.ts';
+import type { Pass } from './pass.ts';
+
+/** What an ended attempt left behind, checked and promoted. */
+export interface Collected {
+  /** Digest of its output.json, which is in cas/. */
+  readonly result?: string;
+  readonly products: Products;
+  readonly partial: boolean;
+}
+
+/** `patch` and `outputs/<path>` → digest: the names by which evidence knows products. */
+export function productDigests(products: Products): Record<string, DigestSet> {
+  const digests: Record<string, DigestSet> = {};
+  if (products.patch) digests.patch = { sha256: products.patch.sha256 };
+  for (const [path, ref] of Object.entries(products.outputs)) digests[`outputs/${path}`] = { sha256: ref.sha256 };
+  return digests;
+}
+
+/** Ends the running attempt of `item` with `verdict`: a product, another attempt, or a final failure. */
+export async function settleAttempt(pass: Pass, item: ItemRow, run: RunRow, verdict: Verdict, collected: Collected): Promise<void> {
+  const { state, memory } = pass.engine;
+  const spec = specOf(item);
+  const ref = { runId: run.run_id, itemId: item.item_id, attempt: item.attempt };
+  const outputs = productDigests(collected.products);
+  const hasProducts = Object.keys(outputs).length > 0;
+  const provenance = hasProducts ? await signProvenance(pass, item, run, spec, collected, outputs) : undefined;
+  pass.event(run.run_id, {
+    kind: 'item.reconciled',
+    itemId: item.item_id,
+    attempt: item.attempt,
+    status: verdict.status,
+    reason: verdict.reason,
+    ...(collected.result && { result: { sha256: collected.result } }),
+    outputs,
+    ...(collected.partial && { partial: true as const }),
+    ...(provenance && { provenance: { sha256: provenance } }),
+  });
+  pass.effects.push({ kind: 'remove', task: item.task! });
+  memory.release(item, spec);
+  const retry = verdict.status === 'failed' ? decideRetry(ref, verdict.reason, spec.retry, item) : undefined;
+  const after = {
+    task: null,
+    stop: null,
+    message: verdict.message?.slice(0, 1000) ?? null,
+    products: JSON.stringify(collected.products),
+    partial: collected.partial ? 1 : 0,
+    ...(retry && retry.budget),
+  };
+  if (retry?.retry && run.cancelled === null) {
+    pass.event(run.run_id, { kind: 'item.retried', itemId: item.item_id, attempt: item.attempt, reason: verdict.reason });
+    state.change(item, { ...after, phase: 'ready', reason: 'WaitingForRetry', due_at: pass.now + retry.delayMs });
+    pass.engine.log.info({ run: run.run_id, item: item.item_id, attempt: item.attempt, reason: verdict.reason, delayMs: retry.delayMs }, 'attempt failed; retrying');
+  } else {
+    finishItem(pass, item, run, { ...after, phase: verdict.status, reason: verdict.reason });
+  }
+  for (const lock of spec.resourceLocks) state.wakeWaiter(lock);
+}
+
+/** A terminal phase, and what it means for the items behind it. */
+function finishItem(pass: Pass, item: ItemRow, run: RunRow, change: Parameters<Pass['engine']['state']['change']>[1] & { phase: ItemRow['phase'] }): void {
+  const { state, memory, log } = pass.engine;
+  state.change(item, { ...change, due_at: null, runnable: 0, blocked_on: null, finished_at: pass.now });
+  memory.touched.add(item.rn);
+  log.info({ run: run.run_id, item: item.item_id, phase: change.phase, reason: change.reason }, 'item ended');
+  if (change.phase === 'done') state.releaseDependents(item.iid);
+  else skipDependents(pass, item, run);
+}
+
+/** Every item behind `source`, however far, is skipped. Iterative: chains are long. */
+function skipDependents(pass: Pass, source: ItemRow, run: RunRow): void {
+  const { state } = pass.engine;
+  const causes = [source];
+  for (let cause = causes.shift(); cause; cause = causes.shift()) {
+    for (const item of state.dependents(cause.iid)) {
+      if (isTerminal(item.phase)) continue;
+      pass.event(run.run_id, { kind: 'item.skipped', itemId: item.item_id, attempt: item.attempt, reason: 'DependencyFailed' });
+      state.change(item, {
+        phase: 'skipped', reason: 'DependencyFailed', message: `${cause.item_id} did not succeed`,
+        due_at: null, runnable: 0, blocked_on: null, finished_at: pass.now,
+      });
+      causes.push(item);
+    }
+  }
+}
+
+/** The item may not run at all: a decision of ours, before any task. */
+export function denyItem(pass: Pass, item: ItemRow, run: RunRow, reason: Reason, message: string): void {
+  pass.event(run.run_id, { kind: 'item.denied', itemId: item.item_id, attempt: item.attempt, reason });
+  finishItem(pass, item, run, { phase: 'denied', reason, message: message.slice(0, 1000) });
+}
+
+/** Tells a running task to stop; the item ends when the task has. */
+export function stopAttempt(pass: Pass, item: ItemRow, reason: Reason, message: string): void {
+  const { state, config } = pass.engine;
+  // The kill deadline: when the backend does not get the task down in time, the item ends without it.
+  state.change(item, { stop: reason, reason: reason === 'Cancelled' ? 'Cancelling' : item.reason, message, due_at: pass.now + config.graceMs + KILL_SLACK_MS });
+  pass.effects.push({ kind: 'stop', task: item.task! });
+}
+
+/** What the backend gets beyond the grace before a stopped task is given up. */
+const KILL_SLACK_MS = 20_000;
+
+/** Cancels one item: at once when it holds no task, otherwise when its task has stopped. */
+export function cancelItem(pass: Pass, item: ItemRow, run: RunRow, message: string, actor: string): void {
+  if (isTerminal(item.phase) || item.stop === 'Cancelled') return;
+  if (item.task !== null) return stopAttempt(pass, item, 'Cancelled', message);
+  pass.event(run.run_id, { kind: 'item.skipped', itemId: item.item_id, attempt: item.attempt, reason: 'Cancelled' }, actor);
+  finishItem(pass, item, run, { phase: 'cancelled', reason: 'Cancelled', message });
+}
+
+/** Closes the runs of this pass that have no open item left. */
+export function completeRuns(pass: Pass): void {
+  const { state, evidence, memory, log } = pass.engine;
+  for (const rn of memory.touched) {
+    const run = state.runByNumber(rn);
+    if (run.open > 0 || run.finished_at !== null) continue;
+    const counts = { done: 0, failed: 0, skipped: 0, cancelled: 0, denied: 0, ...Object.fromEntries(state.counts(rn).map(({ phase, n }) => [phase, n])) };
+    const unsuccessful = counts.failed + counts.skipped + counts.cancelled + counts.denied;
+    const status = run.cancelled !== null ? 'cancelled' : unsuccessful > 0 ? 'failed' : 'succeeded';
+    pass.event(run.run_id, { kind: 'run.completed', status, counts });
+    state.finishRun(rn, status, pass.now);
+    evidence.openSeal(run.run_id);
+    log.info({ run: run.run_id, status, counts }, 'run completed');
+  }
+  memory.touched.clear();
+}
+
+/** A nonce or name for things that need no secret: derived, so that it is the same again. */
+export const derivedId = (...parts: readonly (string | number)[]): string => sha256(JSON.stringify(parts)).slice(0, 32);

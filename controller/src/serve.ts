@@ -1,0 +1,134 @@
+/** `pangolin orch serve`: opens everything, adopts what runs and reconciles until told to stop. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { randomBytes } from 'node:crypto';
+import pino, { type Logger } from 'pino';
+import { PangolinError } from '@pangolin/contracts/errors';
+import { CONTROL, INBOX, LEASE } from '@pangolin/contracts/layout';
+import { DEFAULTS } from '@pangolin/contracts/run';
+import { formatTime } from '@pangolin/contracts/units';
+import { openStore } from '@pangolin/storage/open';
+import type { ObjectStore } from '@pangolin/storage/object-store';
+import { admit } from './admission/admit.ts';
+import { openKeys, trustDocument } from './audit/keys.ts';
+import { createSealer } from './audit/sealer.ts';
+import { Admission } from './engine/admission.ts';
+import { ENGINE, Memory } from './engine/engine.ts';
+import { Reconciler } from './engine/reconcile.ts';
+import { createTaskFiles } from './engine/task-files.ts';
+import { openProvider, type Compute } from './providers/open.ts';
+import type { ComputeProvider } from './providers/provider.ts';
+import { EvidenceStore } from './store/evidence.ts';
+import { StateStore } from './store/state.ts';
+
+/** Defaults of a deployment. */
+const CONCURRENCY = 8;
+const GRACE_MS = 10_000;
+const BOOT_MS = 5 * 60_000;
+const RESYNC_MS = 30_000;
+
+export interface ServeOptions {
+  /** A folder or s3://bucket/prefix. */
+  readonly storage: string;
+  /** Where run-state and keys live; default `<storage>/controller` for a folder. */
+  readonly state?: string;
+  /** Default: docker when an engine answers, else process with one line of warning. */
+  readonly compute?: Compute;
+  readonly unsandboxed?: boolean;
+  /** Return once everything admitted is terminal and sealed, whatever the runs' outcome. */
+  readonly untilIdle?: boolean;
+  /** Of the default queue. */
+  readonly concurrency?: number;
+  /** Default worker image. */
+  readonly image?: string;
+  readonly signal?: AbortSignal;
+  readonly log?: Logger;
+}
+
+/**
+ * Resolves when stopped by `signal`, or idle with `untilIdle`. Tasks keep running: the next controller adopts them.
+ * @throws PangolinError CONFLICT when another controller serves this storage.
+ */
+export async function serve(options: ServeOptions): Promise<void> {
+  const log = options.log ?? pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: 2, sync: true }));
+  const store = await openStore(options.storage);
+  const stateDir = options.state ?? store.localPath('controller');
+  if (stateDir === undefined) throw new PangolinError('USAGE', 'remote storage needs --state DIR for run-state and keys');
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  const state = new StateStore(join(stateDir, 'state.db'));
+  try {
+    const evidence = new EvidenceStore(state.db);
+    const keys = await openKeys(join(stateDir, 'keys'));
+    const deployment = state.constant('deployment', () => randomBytes(8).toString('hex'));
+    const provider = await openProvider({ compute: options.compute, stateDir, deployment, log, image: options.image });
+    await store.put('controller/trust.json', JSON.stringify(trustDocument(keys), null, 2) + '\n');
+    await writeLease(store);
+    const sealer = createSealer({ db: evidence, store, keys, now: Date.now, engine: ENGINE });
+    await sealer.checkLog();
+
+    const context = {
+      store,
+      queueExists: (name: string) => name === DEFAULTS.queue,
+      localBase: process.cwd(),
+      allowLocalPaths: store.kind === 'folder',
+      allowHosts: [],
+      gitCacheDir: join(stateDir, 'git'),
+    };
+    const reconciler = new Reconciler(
+      {
+        state,
+        evidence,
+        attest: keys.attest,
+        logOrigin: keys.origin,
+        deployment,
+        store,
+        provider,
+        files: createTaskFiles(store, join(stateDir, 'tasks-in')),
+        admission: new Admission(store, (bytes, file) => admit(bytes, file, context)),
+        config: { queues: new Map([[DEFAULTS.queue, options.concurrency ?? CONCURRENCY]]), graceMs: GRACE_MS, bootMs: BOOT_MS, resyncMs: RESYNC_MS },
+        log,
+        now: Date.now,
+        memory: new Memory(),
+      },
+      sealer,
+    );
+    await drive(reconciler, store, provider, options);
+  } finally {
+    state.close();
+  }
+}
+
+async function drive(reconciler: Reconciler, store: ObjectStore, provider: ComputeProvider, options: ServeOptions): Promise<void> {
+  const { engine } = reconciler;
+  const unwatchStore = await store.watch([INBOX, CONTROL], (prefix) => {
+    engine.admission.hint(prefix);
+    engine.wake();
+  });
+  const unwatchTasks = await provider.watch((task) => {
+    engine.memory.dirty.add(task);
+    engine.wake();
+  });
+  const onAbort = (): void => reconciler.wake();
+  options.signal?.addEventListener('abort', onAbort);
+  try {
+    reconciler.recover();
+    engine.log.info({ storage: store.location, compute: provider.name, deployment: engine.deployment }, 'serving');
+    await reconciler.run(() => options.signal?.aborted === true || (options.untilIdle === true && reconciler.idle));
+    await settleEffects(engine.memory);
+  } finally {
+    options.signal?.removeEventListener('abort', onAbort);
+    await unwatchTasks();
+    await unwatchStore();
+  }
+}
+
+/** A start under way is finished first, so that the next controller finds a task and not half of one. */
+async function settleEffects(memory: Memory): Promise<void> {
+  for (let waited = 0; memory.starting.size > 0 && waited < GRACE_MS; waited += 50) await delay(50);
+}
+
+/** Says who serves, for `doctor`. On a folder the exclusive database is what keeps a second controller out. */
+async function writeLease(store: ObjectStore): Promise<void> {
+  await store.put(LEASE, JSON.stringify({ schema: 'lease/1', pid: process.pid, since: formatTime(Date.now()) }) + '\n');
+}

@@ -1,0 +1,74 @@
+-- Run-state. One writer (the controller), one transaction a pass. Evidence tables are in evidence.sql, in the same file.
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS run (
+  rn           INTEGER PRIMARY KEY,
+  run_id       TEXT NOT NULL UNIQUE,
+  queue        TEXT NOT NULL,
+  spec         TEXT NOT NULL,             -- digest of the canonical submitted spec: the idempotency check
+  plan         TEXT NOT NULL,             -- digest of spec.json, the admitted run
+  labels       TEXT NOT NULL,
+  actor        TEXT NOT NULL,
+  submission   TEXT NOT NULL,             -- the file name it came in, for its receipt
+  phase        TEXT NOT NULL,             -- running | succeeded | failed | cancelled
+  cancelled    TEXT,                      -- why, once somebody cancelled the run
+  open         INTEGER NOT NULL,          -- items that are not terminal
+  submitted_at INTEGER NOT NULL,
+  finished_at  INTEGER,
+  sealed_at    INTEGER,
+  spec_written INTEGER NOT NULL DEFAULT 0,
+  changed      INTEGER NOT NULL DEFAULT 1, -- counts changes since the last publication; 0: nothing to publish
+  retry_of     TEXT
+);
+CREATE INDEX IF NOT EXISTS run_open ON run (rn) WHERE finished_at IS NULL OR sealed_at IS NULL OR changed > 0;
+
+CREATE INDEX IF NOT EXISTS run_unsealed ON run (rn) WHERE finished_at IS NOT NULL AND sealed_at IS NULL;
+
+-- Kept by triggers, so that a status costs its phases and never its items.
+CREATE TABLE IF NOT EXISTS run_count (rn INTEGER, phase TEXT, n INTEGER NOT NULL, PRIMARY KEY (rn, phase)) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS pipeline (sha256 TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS item (
+  iid         INTEGER PRIMARY KEY,
+  rn          INTEGER NOT NULL,
+  item_id     TEXT NOT NULL,
+  queue       TEXT NOT NULL,
+  spec        TEXT NOT NULL,              -- AdmittedItem
+  phase       TEXT NOT NULL,
+  reason      TEXT NOT NULL,
+  message     TEXT,
+  priority    INTEGER NOT NULL,
+  unmet       INTEGER NOT NULL,           -- dependencies that are not done yet
+  attempt     INTEGER NOT NULL DEFAULT 0, -- attempts fired
+  charged     INTEGER NOT NULL DEFAULT 0, -- failures on the item's own budget
+  infra       INTEGER NOT NULL DEFAULT 0, -- failures on the infrastructure budget
+  runnable    INTEGER NOT NULL DEFAULT 0, -- 1: ready and neither backing off nor blocked on a lock
+  blocked_on  TEXT,                       -- the held lock it was last seen waiting for; reset on start
+  due_at      INTEGER,                    -- ms: end of backoff (ready), boot deadline (starting), timeout (running), kill (stop set)
+  stop        TEXT,                       -- the reason its task was told to stop
+  task        TEXT,                       -- task of the running attempt
+  dispatch    TEXT,                       -- payload digest of that attempt's manifest
+  started_at  INTEGER,
+  finished_at INTEGER,
+  partial     INTEGER NOT NULL DEFAULT 0,
+  products    TEXT,                       -- {patch?: ProductRef, outputs: {path: ProductRef}}
+  UNIQUE (rn, item_id)
+);
+CREATE INDEX IF NOT EXISTS item_ready ON item (queue, priority DESC, iid) WHERE runnable = 1;
+CREATE INDEX IF NOT EXISTS item_blocked ON item (blocked_on, priority DESC, iid) WHERE blocked_on IS NOT NULL;
+CREATE INDEX IF NOT EXISTS item_due ON item (due_at) WHERE due_at IS NOT NULL;
+CREATE UNIQUE INDEX IF NOT EXISTS item_task ON item (task) WHERE task IS NOT NULL;
+
+CREATE TABLE IF NOT EXISTS edge (src INTEGER, dst INTEGER, PRIMARY KEY (src, dst)) WITHOUT ROWID;
+
+-- Controls that took effect, so that one read twice after a crash does nothing twice.
+CREATE TABLE IF NOT EXISTS control (id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+
+CREATE TRIGGER IF NOT EXISTS item_added AFTER INSERT ON item BEGIN
+  INSERT INTO run_count VALUES (new.rn, new.phase, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER IF NOT EXISTS item_moved AFTER UPDATE OF phase ON item WHEN old.phase <> new.phase BEGIN
+  UPDATE run_count SET n = n - 1 WHERE rn = old.rn AND phase = old.phase;
+  INSERT INTO run_count VALUES (new.rn, new.phase, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;

@@ -1,0 +1,319 @@
+/** Run-state in SQLite: the only file that knows its columns. Rows in, rows out; decisions are made elsewhere. */
+import { readFileSync } from 'node:fs';
+import Database from 'better-sqlite3';
+import { PangolinError } from '@pangolin/contracts/errors';
+import { isTerminal, type Phase, type Reason } from '@pangolin/contracts/reasons';
+import type { AdmittedItem, AdmittedRun } from '@pangolin/contracts/run';
+import type { PipelineSpec } from '@pangolin/contracts/pipeline';
+import type { ProductRef } from '@pangolin/contracts/output';
+import type { RunPhase } from '@pangolin/contracts/status';
+
+export interface Products {
+  readonly patch?: ProductRef;
+  /** Path relative to outputs/ → its bytes. */
+  readonly outputs: Readonly<Record<string, ProductRef>>;
+}
+
+export interface RunRow {
+  readonly rn: number;
+  readonly run_id: string;
+  readonly queue: string;
+  readonly spec: string;
+  readonly plan: string;
+  readonly labels: string;
+  readonly actor: string;
+  readonly submission: string;
+  readonly phase: RunPhase;
+  readonly cancelled: string | null;
+  readonly open: number;
+  readonly submitted_at: number;
+  readonly finished_at: number | null;
+  readonly sealed_at: number | null;
+  readonly spec_written: number;
+  readonly changed: number;
+  readonly retry_of: string | null;
+}
+
+export interface ItemRow {
+  readonly iid: number;
+  readonly rn: number;
+  readonly item_id: string;
+  readonly queue: string;
+  readonly spec: string;
+  readonly phase: Phase;
+  readonly reason: Reason;
+  readonly message: string | null;
+  readonly priority: number;
+  readonly unmet: number;
+  readonly attempt: number;
+  readonly charged: number;
+  readonly infra: number;
+  readonly runnable: number;
+  readonly blocked_on: string | null;
+  readonly due_at: number | null;
+  readonly stop: Reason | null;
+  readonly task: string | null;
+  readonly dispatch: string | null;
+  readonly started_at: number | null;
+  readonly finished_at: number | null;
+  readonly partial: number;
+  readonly products: string | null;
+}
+
+/** Columns that a transition may write. Absent ones stay as they are. */
+export type ItemChange = Partial<
+  Omit<ItemRow, 'iid' | 'rn' | 'item_id' | 'queue' | 'spec' | 'priority' | 'unmet'> & { readonly products: string | null }
+>;
+
+export interface NewRun {
+  readonly run: AdmittedRun;
+  readonly plan: string;
+  readonly actor: string;
+  readonly submission: string;
+  readonly at: number;
+  readonly retryOf?: string;
+}
+
+export class StateStore {
+  readonly db: Database.Database;
+  readonly #statements = new Map<string, Database.Statement>();
+
+  /**
+   * Opens or creates the database and takes it for this process alone.
+   * @throws PangolinError CONFLICT when another controller has it.
+   */
+  constructor(path: string) {
+    this.db = new Database(path, { timeout: 500 });
+    try {
+      this.db.pragma('locking_mode = EXCLUSIVE');
+      this.db.pragma('journal_mode = WAL');
+      this.db.pragma('synchronous = FULL');
+      this.db.pragma('cache_size = -65536');
+      this.db.pragma('temp_store = MEMORY');
+      this.db.exec(readFileSync(new URL('./schema.sql', import.meta.url), 'utf8'));
+    } catch (cause) {
+      this.db.close();
+      if ((cause as { code?: string }).code?.startsWith('SQLITE_BUSY')) {
+        throw new PangolinError('CONFLICT', `another controller serves ${path}`, {
+          cause,
+          hint: 'One controller per storage prefix; stop the other one first.',
+        });
+      }
+      throw cause;
+    }
+  }
+
+  close(): void {
+    this.db.close();
+  }
+
+  /** A value that is set once and stays: the deployment's name, say. */
+  constant(key: string, make: () => string): string {
+    this.#run('INSERT INTO meta VALUES (?, ?) ON CONFLICT DO NOTHING', key, make());
+    return (this.#one('SELECT value FROM meta WHERE key = ?', key) as { value: string }).value;
+  }
+
+  /* ---- runs ---- */
+
+  run(runId: string): RunRow | undefined {
+    return this.#one('SELECT * FROM run WHERE run_id = ?', runId) as RunRow | undefined;
+  }
+
+  runByNumber(rn: number): RunRow {
+    return this.#one('SELECT * FROM run WHERE rn = ?', rn) as RunRow;
+  }
+
+  /** Runs with something left to do: unfinished, unsealed or unpublished. */
+  openRuns(): RunRow[] {
+    return this.#all('SELECT * FROM run WHERE finished_at IS NULL OR sealed_at IS NULL OR changed > 0') as RunRow[];
+  }
+
+  hasOpenRuns(): boolean {
+    return this.#one('SELECT 1 FROM run WHERE finished_at IS NULL OR sealed_at IS NULL OR changed > 0 LIMIT 1') !== undefined;
+  }
+
+  hasFinishedUnsealed(): boolean {
+    return this.#one('SELECT 1 FROM run WHERE finished_at IS NOT NULL AND sealed_at IS NULL LIMIT 1') !== undefined;
+  }
+
+  changedRuns(): RunRow[] {
+    return this.#all('SELECT * FROM run WHERE (finished_at IS NULL OR sealed_at IS NULL OR changed > 0) AND changed > 0') as RunRow[];
+  }
+
+  retriesOf(runId: string): number {
+    return (this.#one('SELECT count(*) AS n FROM run WHERE retry_of = ?', runId) as { n: number }).n;
+  }
+
+  counts(rn: number): { readonly phase: Phase; readonly n: number }[] {
+    return this.#all('SELECT phase, n FROM run_count WHERE rn = ? AND n > 0', rn) as { phase: Phase; n: number }[];
+  }
+
+  insertRun(entry: NewRun): RunRow {
+    const { run } = entry;
+    const { lastInsertRowid } = this.#run(
+      `INSERT INTO run (run_id, queue, spec, plan, labels, actor, submission, phase, open, submitted_at, retry_of)
+       VALUES (?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?)`,
+      run.id, run.queue, run.spec, entry.plan, JSON.stringify(run.labels), entry.actor, entry.submission,
+      run.items.length, entry.at, entry.retryOf ?? null,
+    );
+    const rn = Number(lastInsertRowid);
+    for (const [digest, spec] of Object.entries(run.pipelines)) {
+      this.#run('INSERT INTO pipeline VALUES (?, ?) ON CONFLICT DO NOTHING', digest, JSON.stringify(spec));
+    }
+    this.#insertItems(rn, run.queue, run.items);
+    return this.runByNumber(rn);
+  }
+
+  #insertItems(rn: number, queue: string, items: readonly AdmittedItem[]): void {
+    const iids = new Map<string, number>();
+    for (const item of items) {
+      const unmet = item.depends_on.length;
+      const { lastInsertRowid } = this.#run(
+        `INSERT INTO item (rn, item_id, queue, spec, phase, reason, priority, unmet, runnable) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        rn, item.id, queue, JSON.stringify(item), unmet === 0 ? 'ready' : 'pending',
+        unmet === 0 ? 'WaitingForSlot' : 'WaitingForDependencies', item.priority, unmet, unmet === 0 ? 1 : 0,
+      );
+      iids.set(item.id, Number(lastInsertRowid));
+    }
+    for (const item of items) {
+      for (const source of item.depends_on) {
+        this.#run('INSERT INTO edge VALUES (?, ?)', iids.get(source), iids.get(item.id));
+      }
+    }
+  }
+
+  cancelRun(rn: number, why: string): void {
+    this.#run('UPDATE run SET cancelled = ?, changed = changed + 1 WHERE rn = ?', why, rn);
+  }
+
+  finishRun(rn: number, phase: RunPhase, at: number): void {
+    this.#run('UPDATE run SET phase = ?, finished_at = ?, changed = changed + 1 WHERE rn = ?', phase, at, rn);
+  }
+
+  markSealed(runId: string, at: number): void {
+    this.#run('UPDATE run SET sealed_at = ?, changed = changed + 1 WHERE run_id = ?', at, runId);
+  }
+
+  /** Nothing is left to publish, unless the run changed again since `changed` was read. */
+  markPublished(rn: number, changed: number): void {
+    this.#run('UPDATE run SET changed = 0, spec_written = 1 WHERE rn = ? AND changed = ?', rn, changed);
+  }
+
+  pipeline(digest: string): PipelineSpec {
+    return JSON.parse((this.#one('SELECT spec FROM pipeline WHERE sha256 = ?', digest) as { spec: string }).spec) as PipelineSpec;
+  }
+
+  /* ---- items ---- */
+
+  item(rn: number, itemId: string): ItemRow | undefined {
+    return this.#one('SELECT * FROM item WHERE rn = ? AND item_id = ?', rn, itemId) as ItemRow | undefined;
+  }
+
+  itemByTask(task: string): ItemRow | undefined {
+    return this.#one('SELECT * FROM item WHERE task = ?', task) as ItemRow | undefined;
+  }
+
+  itemById(iid: number): ItemRow {
+    return this.#one('SELECT * FROM item WHERE iid = ?', iid) as ItemRow;
+  }
+
+  /** In the order of the spec. */
+  *itemsOf(rn: number): IterableIterator<ItemRow> {
+    // A cursor would keep the connection busy for its lifetime, so rows are read in pages.
+    for (let after = 0; ; ) {
+      const page = this.#all('SELECT * FROM item WHERE rn = ? AND iid > ? ORDER BY iid LIMIT 1000', rn, after) as ItemRow[];
+      yield* page;
+      if (page.length < 1000) return;
+      after = page.at(-1)!.iid;
+    }
+  }
+
+  /** Not terminal, in the order of the spec. */
+  openItems(rn: number): ItemRow[] {
+    return this.#all(`SELECT * FROM item WHERE rn = ? AND phase IN ('pending', 'ready', 'starting', 'running', 'waiting') ORDER BY iid`, rn) as ItemRow[];
+  }
+
+  /** The first `limit` items that ended without success. */
+  unsuccessful(rn: number, limit: number): ItemRow[] {
+    return this.#all(`SELECT * FROM item WHERE rn = ? AND phase IN ('failed', 'skipped', 'cancelled', 'denied') ORDER BY iid LIMIT ?`, rn, limit) as ItemRow[];
+  }
+
+  /** Items that hold a task, in every run. */
+  activeItems(): ItemRow[] {
+    return this.#all('SELECT * FROM item WHERE task IS NOT NULL') as ItemRow[];
+  }
+
+  runnable(queue: string, limit: number): ItemRow[] {
+    return this.#all('SELECT * FROM item WHERE runnable = 1 AND queue = ? ORDER BY priority DESC, iid LIMIT ?', queue, limit) as ItemRow[];
+  }
+
+  runnableQueues(): string[] {
+    return (this.#all('SELECT DISTINCT queue FROM item WHERE runnable = 1') as { queue: string }[]).map((row) => row.queue);
+  }
+
+  due(now: number, limit: number): ItemRow[] {
+    return this.#all('SELECT * FROM item WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?', now, limit) as ItemRow[];
+  }
+
+  nextDue(): number | undefined {
+    const row = this.#one('SELECT min(due_at) AS at FROM item WHERE due_at IS NOT NULL') as { at: number | null };
+    return row.at ?? undefined;
+  }
+
+  dependents(iid: number): ItemRow[] {
+    return this.#all('SELECT item.* FROM edge JOIN item ON item.iid = edge.dst WHERE edge.src = ? ORDER BY item.iid', iid) as ItemRow[];
+  }
+
+  /** Takes one off every dependent's counter; those at zero become ready. */
+  releaseDependents(iid: number): void {
+    this.#run('UPDATE item SET unmet = unmet - 1 WHERE iid IN (SELECT dst FROM edge WHERE src = ?)', iid);
+    this.#run(
+      `UPDATE item SET phase = 'ready', reason = 'WaitingForSlot', runnable = 1
+       WHERE phase = 'pending' AND unmet = 0 AND iid IN (SELECT dst FROM edge WHERE src = ?)`,
+      iid,
+    );
+  }
+
+  /** Lets the first item that waits for `lock` try again. */
+  wakeWaiter(lock: string): ItemRow | undefined {
+    const row = this.#one('SELECT * FROM item WHERE blocked_on = ? ORDER BY priority DESC, iid LIMIT 1', lock) as ItemRow | undefined;
+    if (row) this.#run('UPDATE item SET blocked_on = NULL, runnable = 1 WHERE iid = ?', row.iid);
+    return row;
+  }
+
+  /** After a start nobody remembers who was told of a lock, so every waiter looks for itself. */
+  wakeAllWaiters(): void {
+    this.#run('UPDATE item SET blocked_on = NULL, runnable = 1 WHERE blocked_on IS NOT NULL');
+  }
+
+  /** The one way an item changes. Keeps the run's count of open items and marks the run for publishing. */
+  change(item: ItemRow, change: ItemChange): void {
+    const names = Object.keys(change).sort();
+    const assignments = names.map((name) => `${name} = ?`).join(', ');
+    this.#run(`UPDATE item SET ${assignments} WHERE iid = ?`, ...names.map((name) => change[name as keyof ItemChange]), item.iid);
+    const closes = change.phase !== undefined && isTerminal(change.phase) && !isTerminal(item.phase);
+    this.#run('UPDATE run SET changed = changed + 1, open = open - ? WHERE rn = ?', closes ? 1 : 0, item.rn);
+  }
+
+  /* ---- controls ---- */
+
+  /** False when this control took effect before. */
+  claimControl(id: string, at: number): boolean {
+    return this.#run('INSERT INTO control VALUES (?, ?) ON CONFLICT DO NOTHING', id, at).changes === 1;
+  }
+
+  #prepare(sql: string): Database.Statement {
+    let statement = this.#statements.get(sql);
+    if (!statement) this.#statements.set(sql, (statement = this.db.prepare(sql)));
+    return statement;
+  }
+  #run(sql: string, ...values: unknown[]): Database.RunResult {
+    return this.#prepare(sql).run(...values);
+  }
+  #one(sql: string, ...values: unknown[]): unknown {
+    return this.#prepare(sql).get(...values);
+  }
+  #all(sql: string, ...values: unknown[]): unknown[] {
+    return this.#prepare(sql).all(...values);
+  }
+}

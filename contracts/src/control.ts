@@ -1,6 +1,7 @@
 /** `control/<uuid>.json`: what an operator asks of the controller. */
 import Type, { type Static } from 'typebox';
 import { ID_PATTERN } from './ids.ts';
+import { ACTOR_PATTERN } from './submission.ts';
 
 const closed = { additionalProperties: false } as const;
 const Id = Type.String({ pattern: ID_PATTERN });
@@ -15,7 +16,7 @@ export const Control = Type.Object(
     /** retry: the id of the new run. */
     as: Type.Optional(Id),
     /** `human:NAME`, `agent:NAME` or `service:NAME`. */
-    actor: Type.String({ pattern: '^(human|agent|service):[^\\u0000-\\u001f]{1,200}$' }),
+    actor: Type.String({ pattern: ACTOR_PATTERN }),
     reason: Type.Optional(Type.String({ maxLength: 4096 })),
   },
   closed,

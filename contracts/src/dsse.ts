@@ -25,12 +25,41 @@ export interface Signer {
 }
 
 export async function signEnvelope(signer: Signer, payload: Uint8Array): Promise<Envelope> {
-  const sig = await signer.sign(pae(payload));
+  const sig = lowS(await signer.sign(pae(payload)));
   return {
     payload: Buffer.from(payload).toString('base64'),
     payloadType: PAYLOAD_TYPE,
     signatures: [{ keyid: signer.keyid, sig: sig.toString('base64') }],
   };
+}
+
+const P256_ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+
+/**
+ * From an ECDSA signature (r, s) anybody can make (r, n - s), which verifies as well. We write the one with the smaller
+ * s and verifiers refuse the other where no log fixes the bytes. DER in and out; what is not a DER signature is
+ * returned as it is.
+ */
+export function lowS(signature: Uint8Array): Buffer {
+  const der = Buffer.from(signature);
+  const rEnd = 4 + (der[3] ?? 0);
+  const r = der.subarray(4, rEnd);
+  const s = der.subarray(rEnd + 2);
+  if (der[0] !== 0x30 || der[1] !== der.length - 2 || der[2] !== 2 || der[rEnd] !== 2 || der[rEnd + 1] !== s.length) {
+    return der;
+  }
+  const value = s.length === 0 ? 0n : BigInt(`0x${s.toString('hex')}`);
+  if (value <= P256_ORDER / 2n || value >= P256_ORDER) return der;
+  const low = derInteger(P256_ORDER - value);
+  const body = Buffer.concat([Buffer.of(2, r.length), r, Buffer.of(2, low.length), low]);
+  return Buffer.concat([Buffer.of(0x30, body.length), body]);
+}
+
+/** The content of a DER INTEGER: shortest form, with a zero byte in front where the first bit would read as a sign. */
+function derInteger(value: bigint): Buffer {
+  const hex = value.toString(16);
+  const bytes = Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex');
+  return bytes[0]! >= 0x80 ? Buffer.concat([Buffer.of(0), bytes]) : bytes;
 }
 
 /** Strict RFC 4648: undefined unless encoding the result again gives the same text. */

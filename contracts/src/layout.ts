@@ -37,5 +37,9 @@ export const eventsKey = (runId: string): string => `${evidencePrefix(runId)}eve
 export const statementsKey = (runId: string): string => `${evidencePrefix(runId)}statements.jsonl`;
 export const sealKey = (runId: string): string => `${evidencePrefix(runId)}seal.sigstore.json`;
 
+/** The newest signed checkpoint of the deployment's log, and its tiles (`tilePath` of contracts/tlog). */
+export const CHECKPOINT = `${LOG}checkpoint`;
+export const tileKey = (path: string): string => `${LOG}${path}`;
+
 export const casKey = (digest: Sha256): string => `cas/sha256/${digest.slice(0, 2)}/${digest}`;
 export const registryKey = (kind: string, name: string): string => `registry/${kind}/${encodeSegment(name)}.json`;

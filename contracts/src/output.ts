@@ -1,23 +1,26 @@
 /** What a worker writes into its attempt prefix. Untrusted: the controller checks every digest (law 4). */
-import Type, { type Static } from 'typebox';
+import Type, { type Static, type TSchema } from 'typebox';
 import { reasons, type Reason } from './reasons.ts';
+
+export {
+  OUTPUT_BYTES_MAX,
+  OUTPUT_DEPTH_MAX,
+  OUTPUT_FILES_MAX,
+  OUTPUT_JSON_BYTES_MAX,
+  OUTPUT_PATH_BYTES_MAX,
+  PATCH_BYTES_MAX,
+} from './limits.ts';
 
 const closed = { additionalProperties: false } as const;
 const Hex = Type.String({ pattern: '^[0-9a-f]{64}$' });
 const Size = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const Time = Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z$' });
 const ReasonName = Type.Unsafe<Reason>(Type.String({ enum: Object.keys(reasons) }));
+/** A map whose every value is checked. `Type.Record(Type.String(), …)` skips keys that hold a line end. */
+const EveryKey = <T extends TSchema>(value: T) =>
+  Type.Unsafe<Record<string, Static<T>>>(Type.Object({}, { additionalProperties: value }));
 const ProductRef = Type.Object({ sha256: Hex, size: Size }, closed);
 export type ProductRef = Static<typeof ProductRef>;
-
-/** Limits of one attempt's products; exceeding one fails the attempt with OutputTooLarge. */
-export const OUTPUT_FILES_MAX = 10_000;
-export const OUTPUT_BYTES_MAX = 10 * 2 ** 30;
-export const PATCH_BYTES_MAX = 2 ** 30;
-export const OUTPUT_JSON_BYTES_MAX = 8 * 2 ** 20;
-/** Bytes of an output path, and directories on it. */
-export const OUTPUT_PATH_BYTES_MAX = 1024;
-export const OUTPUT_DEPTH_MAX = 32;
 
 /** `boot.json`, created exclusively: of two workers of one attempt the second one stops here. */
 export const Boot = Type.Object(
@@ -72,7 +75,7 @@ export const Output = Type.Object(
       {
         patch: Type.Optional(Type.Object({ sha256: Hex, size: Size, files: Size, baseTree: Type.String() }, closed)),
         /** Path relative to outputs/ → its bytes. */
-        outputs: Type.Record(Type.String(), ProductRef),
+        outputs: EveryKey(ProductRef),
       },
       closed,
     ),

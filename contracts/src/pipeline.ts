@@ -1,13 +1,12 @@
 /** The block pipeline a worker runs. One schema gives the type, the validation and the published JSON Schema. */
 import Type, { type Static } from 'typebox';
 import { ID_PATTERN } from './ids.ts';
+import { BLOCKS_MAX, COMMAND_BYTES_MAX } from './limits.ts';
 import { DURATION_PATTERN } from './units.ts';
 
 const closed = { additionalProperties: false } as const;
 
-/** Bytes of one command. */
-export const COMMAND_BYTES_MAX = 65_536;
-export const BLOCKS_MAX = 64;
+export const ENV_NAME_PATTERN = '^[A-Za-z_][A-Za-z0-9_]{0,127}$';
 
 export const Duration = Type.String({
   pattern: DURATION_PATTERN,
@@ -32,7 +31,8 @@ export const ScriptBlock = Type.Object(
     ),
     timeout: Type.Optional(Duration),
     env: Type.Optional(
-      Type.Record(Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]{0,127}$' }), Type.String({ maxLength: 32_768 }), {
+      Type.Record(Type.String({ pattern: ENV_NAME_PATTERN }), Type.String({ maxLength: 32_768 }), {
+        ...closed,
         description: 'Plain environment values of this block. Secrets are never written here.',
       }),
     ),

@@ -10,22 +10,23 @@ const closed = { additionalProperties: false } as const;
 export const ITEMS_MAX = 100_000;
 /** Bytes of one submitted file. */
 export const SPEC_BYTES_MAX = 256 * 2 ** 20;
+/** A host name or address, `*.` in front for its subdomains, a port behind. */
+export const HOST_PATTERN = '^(\\*\\.)?[A-Za-z0-9][A-Za-z0-9.-]{0,252}(:\\d{1,5})?$';
+export const COMMIT_PATTERN = '^[0-9a-f]{7,64}$';
+export const LOCK_PATTERN = '^[^\\u0000-\\u001f\\u007f]{1,512}$';
+export const IMAGE_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,511}$';
+export const NEED_KEY_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$';
+export const LABEL_KEY_PATTERN = '^[A-Za-z0-9]([A-Za-z0-9._/-]{0,251}[A-Za-z0-9])?$';
 export const DIGEST_PATTERN = '^sha256:[0-9a-f]{64}$';
 
 const Id = Type.String({ pattern: ID_PATTERN, description: 'Letters, digits and ._@:~+-, at most 200, never `..`.' });
-const Labels = Type.Record(
-  Type.String({ pattern: '^[A-Za-z0-9]([A-Za-z0-9._/-]{0,251}[A-Za-z0-9])?$' }),
-  Type.String({ maxLength: 256 }),
-);
+const Labels = Type.Record(Type.String({ pattern: LABEL_KEY_PATTERN }), Type.String({ maxLength: 256 }), closed);
 
 export const Network = Type.Union(
   [
     Type.Literal('none'),
     Type.Literal('open'),
-    Type.Object(
-      { allow: Type.Array(Type.String({ minLength: 1, maxLength: 253 }), { minItems: 1, maxItems: 200 }) },
-      closed,
-    ),
+    Type.Object({ allow: Type.Array(Type.String({ pattern: HOST_PATTERN }), { minItems: 1, maxItems: 200 }) }, closed),
   ],
   { description: 'none, {allow: [host…]} or open. A backend that cannot enforce it refuses the item.' },
 );
@@ -73,7 +74,9 @@ export const Workspace = Type.Union(
               maxLength: 4096,
               description: 'A local path (folder storage only) or an allowed remote.',
             }),
-            commit: Type.Optional(Type.String({ pattern: '^[0-9a-f]{7,64}$' })),
+            commit: Type.Optional(
+              Type.String({ pattern: COMMIT_PATTERN, description: 'A commit, shortened or in full.' }),
+            ),
             ref: Type.Optional(
               Type.String({
                 minLength: 1,
@@ -125,7 +128,7 @@ const itemFields = {
   ),
   workspace: Type.Optional(Workspace),
   image: Type.Optional(
-    Type.String({ minLength: 1, maxLength: 512, description: 'Worker image; the provider has a default.' }),
+    Type.String({ pattern: IMAGE_PATTERN, description: 'Worker image; the provider has a default.' }),
   ),
   resources: Type.Optional(Resources),
   network: Type.Optional(Network),
@@ -142,9 +145,9 @@ export const Item = Type.Object(
     inputs: Type.Optional(
       Type.Record(Type.String(), Type.Unknown(), { description: 'JSON for the blocks: .pangolin/inputs.json.' }),
     ),
-    needs: Type.Optional(Type.Record(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$' }), Need)),
+    needs: Type.Optional(Type.Record(Type.String({ pattern: NEED_KEY_PATTERN }), Need, closed)),
     depends_on: Type.Optional(Type.Array(Id, { maxItems: ITEMS_MAX })),
-    resourceLocks: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 512 }), { maxItems: 100 })),
+    resourceLocks: Type.Optional(Type.Array(Type.String({ pattern: LOCK_PATTERN }), { maxItems: 100 })),
     labels: Type.Optional(Labels),
   },
   { ...closed, description: 'One node of the Run.' },

@@ -6,7 +6,7 @@ import { canonicalBytes } from './canonical.ts';
 import { sha256 } from './digest.ts';
 import { decodeBase64, pae, type Envelope } from './dsse.ts';
 import { PangolinError } from './errors.ts';
-import { nodeHash } from './merkle.ts';
+import { emptyFrontier, nodeHash, rootOf } from './merkle.ts';
 
 /** Hashes of a full tile, and entries of a full bundle. A tile spans 8 levels of the tree. */
 export const TILE_WIDTH = 256;
@@ -85,6 +85,11 @@ export function encodeEntries(leaves: readonly Uint8Array[]): Buffer {
  * [index × 2^level, (index + 1) × 2^level).
  */
 export type HashAt = (level: number, index: number) => Buffer;
+
+/** The root over the first `size` leaves. */
+export function treeRoot(size: number, hashAt: HashAt): Buffer {
+  return size === 0 ? rootOf(emptyFrontier) : rangeHash(0, size, hashAt);
+}
 
 /** RFC 9162 §2.1.3.1: the audit path of leaf `index` in the tree of the first `size` leaves. */
 export function inclusionProof(index: number, size: number, hashAt: HashAt): Buffer[] {

@@ -35,8 +35,8 @@ async function* walk(
   after: string | undefined,
 ): AsyncGenerator<string, void, undefined> {
   for (const { key } of await entriesOf(root, dir)) {
-    if (!key.startsWith(prefix) && !prefix.startsWith(key)) continue;
     const isDirectory = key.endsWith('/');
+    if (!key.startsWith(prefix) && !(isDirectory && prefix.startsWith(key))) continue;
     // A directory that `after` lies in is opened; any other directory or file is wholly before or after it.
     if (after !== undefined && !(isDirectory && after.startsWith(key)) && compareKeys(key, after) <= 0) continue;
     if (isDirectory) yield* walk(root, key, prefix, after);
@@ -69,18 +69,20 @@ async function entriesOf(root: string, dir: string): Promise<Entry[]> {
 
 /** What was removed since its directory was read is left out. */
 async function withSizes(root: string, keys: readonly string[]): Promise<{ key: string; size: number }[]> {
-  const objects: { key: string; size: number }[] = [];
+  const sizes = new Map<string, number>();
   for (const [dir, group] of Map.groupBy(keys, directoryOf)) {
-    const sizes = await inDirectory(root, dir, { create: false }, (directory) =>
-      Promise.all(group.map((key) => sizeIn(directory, nameOf(key)))),
-    ).catch((error: unknown) => {
-      if (isMissing(error)) return [];
-      throw error;
-    });
-    group.forEach((key, i) => {
-      const size = sizes[i];
-      if (size !== undefined) objects.push({ key, size });
+    await inDirectory(root, dir, { create: false }, async (directory) => {
+      const found = await Promise.all(group.map((key) => sizeIn(directory, nameOf(key))));
+      group.forEach((key, i) => {
+        const size = found[i];
+        if (size !== undefined) sizes.set(key, size);
+      });
+    }).catch((error: unknown) => {
+      if (!isMissing(error)) throw error;
     });
   }
-  return objects;
+  return keys.flatMap((key) => {
+    const size = sizes.get(key);
+    return size === undefined ? [] : [{ key, size }];
+  });
 }

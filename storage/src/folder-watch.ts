@@ -7,6 +7,7 @@
 import { watch as watchPath, type FSWatcher } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { inDirectory } from './folder-files.ts';
+import { PRIVATE_SEGMENT } from './keys.ts';
 
 /** Events within this time are one callback. */
 const COALESCE_MS = 25;
@@ -16,7 +17,8 @@ const DEGRADED_MS = 2_000;
 const DIRECTORIES_MAX = 4_096;
 
 interface Watched {
-  readonly inode: number;
+  /** Device, inode and time of birth: a directory made anew often gets the inode of the removed one. */
+  readonly identity: string;
   readonly watcher: FSWatcher;
 }
 
@@ -92,10 +94,13 @@ export class FolderWatch {
       return;
     }
     const children = await inDirectory(this.#root, dir, { create }, async ({ handle, path }) => {
-      this.#watchDirectory(dir, path, (await handle.stat()).ino);
+      const { dev, ino, birthtimeNs } = await handle.stat({ bigint: true });
+      this.#watchDirectory(dir, path, `${dev}:${ino}:${birthtimeNs}`);
       seen.add(dir);
       const entries = await readdir(path, { withFileTypes: true });
-      return entries.filter((entry) => entry.isDirectory()).map((entry) => `${dir}${entry.name}/`);
+      return entries
+        .filter((entry) => entry.isDirectory() && entry.name !== PRIVATE_SEGMENT)
+        .map((entry) => `${dir}${entry.name}/`);
     }).catch(() => {
       // The prefix itself must be there; a directory below it may have gone meanwhile.
       if (create) this.#degraded = true;
@@ -105,9 +110,9 @@ export class FolderWatch {
   }
 
   /** `path` is resolved once, while the directory is open: the watch is on that inode, wherever it goes. */
-  #watchDirectory(dir: string, path: string, inode: number): void {
+  #watchDirectory(dir: string, path: string, identity: string): void {
     const known = this.#watched.get(dir);
-    if (known?.inode === inode) return;
+    if (known?.identity === identity) return;
     known?.watcher.close();
     this.#watched.delete(dir);
     try {
@@ -117,7 +122,7 @@ export class FolderWatch {
         this.#watched.delete(dir);
         this.#schedule(DEGRADED_MS);
       });
-      this.#watched.set(dir, { inode, watcher });
+      this.#watched.set(dir, { identity, watcher });
     } catch {
       this.#degraded = true;
     }

@@ -66,18 +66,27 @@ export class Admission {
   async scan(engine: Engine): Promise<void> {
     for (const prefix of [...this.#changed]) {
       this.#changed.delete(prefix);
-      const keys: string[] = [];
-      for (let after: string | undefined; ; ) {
-        const page = await this.#store.list(prefix, after === undefined ? {} : { after });
-        for (const { key } of page.objects) {
-          const hidden = key.slice(prefix.length).startsWith('.');
-          if (!hidden && !this.#taken.has(key)) keys.push(key);
-        }
-        after = page.next;
-        if (after === undefined) break;
+      try {
+        const keys = await this.#newKeys(prefix);
+        for (const key of keys) this.#taken.add(key);
+        void mapBounded(keys, ADMIT_PARALLEL, (key) => this.#read(engine, prefix, key));
+      } catch (error) {
+        this.hint(prefix);
+        throw error;
       }
-      for (const key of keys) this.#taken.add(key);
-      void mapBounded(keys, ADMIT_PARALLEL, (key) => this.#read(engine, prefix, key));
+    }
+  }
+
+  /** Names that start with a dot are somebody's temporary files and are left alone. */
+  async #newKeys(prefix: string): Promise<string[]> {
+    const keys: string[] = [];
+    for (let after: string | undefined; ; ) {
+      const page = await this.#store.list(prefix, after === undefined ? {} : { after });
+      for (const { key } of page.objects) {
+        if (!key.slice(prefix.length).startsWith('.') && !this.#taken.has(key)) keys.push(key);
+      }
+      after = page.next;
+      if (after === undefined) return keys;
     }
   }
 
@@ -89,10 +98,15 @@ export class Admission {
 
   /** The file is dealt with: receipt written, then removed unless it was replaced meanwhile. */
   async acknowledge(submission: Dropped, receipt: Receipt): Promise<void> {
-    await this.#store.put(receiptKey(submission.name), JSON.stringify(receipt, null, 2) + '\n');
-    const now = await this.#store.head(submission.key);
-    if (now?.sha256 === submission.sha256) await this.#store.delete(submission.key);
-    this.#release(submission.key, now !== undefined && now.sha256 !== submission.sha256);
+    let again = true;
+    try {
+      await this.#store.put(receiptKey(submission.name), JSON.stringify(receipt, null, 2) + '\n');
+      const now = await this.#store.head(submission.key);
+      again = now !== undefined && now.sha256 !== submission.sha256;
+      if (!again) await this.#store.delete(submission.key);
+    } finally {
+      this.#release(submission.key, again);
+    }
   }
 
   #release(key: string, again: boolean): void {

@@ -52,15 +52,13 @@ function cancel(pass: Pass, control: Control, run: RunRow, item: ItemRow | undef
   const why = control.reason ?? `cancelled by ${control.actor}`;
   if (item) {
     if (isTerminal(item.phase)) return refuse('Finished', `item ${item.item_id} is ${item.phase} already`);
-    cancelItem(pass, item, run, why, control.actor);
+    cancelItem(pass, item, run, why, control.actor, false);
   } else {
     if (run.finished_at !== null) return refuse('Finished', `run ${run.run_id} is ${run.phase} already`);
     if (run.cancelled === null) {
       pass.event(run.run_id, { kind: 'run.cancelled', reason: why }, control.actor);
       state.cancelRun(run.rn, why);
-      // Items without a task first, last ones first: nothing may become ready or be skipped on the way.
-      const open = state.openItems(run.rn).toReversed();
-      for (const each of open) cancelItem(pass, state.itemById(each.iid), run, why, control.actor);
+      for (const each of state.openItems(run.rn)) cancelItem(pass, each, run, why, control.actor, true);
     }
   }
   memory.touched.add(run.rn);

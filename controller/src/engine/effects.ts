@@ -17,7 +17,7 @@ export function performEffects(engine: Engine, effects: readonly Effect[]): void
   for (let n = 0; n < Math.min(START_PARALLEL, starts.length); n++) void starter();
 
   for (const effect of effects) {
-    if (effect.kind === 'stop') void attempt(engine, 'stop', effect.task, () => engine.provider.stop(effect.task, engine.config.graceMs));
+    if (effect.kind === 'stop') void attempt(engine, 'stop', effect.task, () => stopTask(engine, effect.task));
     if (effect.kind === 'remove') void attempt(engine, 'remove', effect.task, () => removeTask(engine, effect.task));
     if (effect.kind === 'acknowledge') void attempt(engine, 'acknowledge', undefined, effect.done).then(() => engine.wake());
   }
@@ -28,7 +28,8 @@ async function startTask(engine: Engine, task: string): Promise<void> {
   try {
     const item = state.itemByTask(task);
     if (!item) return;
-    const { manifest, envelope } = evidence.dispatch(item.dispatch!);
+    const manifest = evidence.dispatch(item.dispatch!);
+    const envelope = evidence.envelope(item.dispatch!);
     const { inDir, outDir } = await files.layOut(manifest, envelope, specOf(item).params);
     await provider.start({
       name: task,
@@ -49,6 +50,13 @@ async function startTask(engine: Engine, task: string): Promise<void> {
     memory.dirty.add(task);
     engine.wake();
   }
+}
+
+async function stopTask(engine: Engine, task: string): Promise<void> {
+  await engine.provider.stop(task, engine.config.graceMs);
+  // A task that was gone already gives no event.
+  engine.memory.dirty.add(task);
+  engine.wake();
 }
 
 async function removeTask(engine: Engine, task: string): Promise<void> {

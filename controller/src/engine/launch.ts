@@ -10,13 +10,13 @@ import { denyItem } from './transitions.ts';
 export async function launchReady(pass: Pass): Promise<void> {
   const { state, memory, config } = pass.engine;
   for (const queue of state.runnableQueues()) {
+    const free = (): number => (config.queues.get(queue) ?? 0) - (memory.active.get(queue) ?? 0);
+    // An item that blocks on a lock or fails to launch leaves its place to the next one, but is not looked at twice.
     const seen = new Set<number>();
-    for (;;) {
-      const free = (config.queues.get(queue) ?? 0) - (memory.active.get(queue) ?? 0);
-      if (free <= 0) break;
-      const candidates = state.runnable(queue, free + seen.size).filter((item) => !seen.has(item.iid));
+    while (free() > 0) {
+      const candidates = state.runnable(queue, free() + seen.size).filter((item) => !seen.has(item.iid));
       if (candidates.length === 0) break;
-      for (const item of candidates) {
+      for (const item of candidates.slice(0, free())) {
         seen.add(item.iid);
         await pass.guard({ item: item.item_id }, () => launch(pass, item));
       }

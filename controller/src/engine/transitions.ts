@@ -1,9 +1,9 @@
 /** How items move. Every function changes the row and records the event of that change in the same pass. */
-import { sha256, type DigestSet } from '@pangolin/contracts/digest';
-import { isTerminal, type Reason } from '@pangolin/contracts/reasons';
+import type { DigestSet } from '@pangolin/contracts/digest';
+import { isTerminal, type Phase, type Reason } from '@pangolin/contracts/reasons';
 import { decideRetry } from '../plan/retry.ts';
 import type { Verdict } from '../plan/verdicts.ts';
-import type { ItemRow, Products, RunRow } from '../store/state.ts';
+import type { ItemChange, ItemRow, Products, RunRow } from '../store/state.ts';
 import { signProvenance } from './manifest.ts';
 import { specOf } from './engine.ts';
 import type { Pass } from './pass.ts';
@@ -64,28 +64,31 @@ export async function settleAttempt(pass: Pass, item: ItemRow, run: RunRow, verd
   for (const lock of spec.resourceLocks) state.wakeWaiter(lock);
 }
 
+type End = ItemChange & { readonly phase: Phase; readonly reason: Reason };
+
 /** A terminal phase, and what it means for the items behind it. */
-function finishItem(pass: Pass, item: ItemRow, run: RunRow, change: Parameters<Pass['engine']['state']['change']>[1] & { phase: ItemRow['phase'] }): void {
-  const { state, memory, log } = pass.engine;
-  state.change(item, { ...change, due_at: null, runnable: 0, blocked_on: null, finished_at: pass.now });
-  memory.touched.add(item.rn);
-  log.info({ run: run.run_id, item: item.item_id, phase: change.phase, reason: change.reason }, 'item ended');
-  if (change.phase === 'done') state.releaseDependents(item.iid);
+function finishItem(pass: Pass, item: ItemRow, run: RunRow, end: End): void {
+  closeItem(pass, item, end);
+  pass.engine.log.info({ run: run.run_id, item: item.item_id, phase: end.phase, reason: end.reason }, 'item ended');
+  if (end.phase === 'done') pass.engine.state.releaseDependents(item.iid);
   else skipDependents(pass, item, run);
+}
+
+function closeItem(pass: Pass, item: ItemRow, end: End): void {
+  pass.engine.state.change(item, { ...end, due_at: null, runnable: 0, blocked_on: null, finished_at: pass.now });
+  pass.engine.memory.touched.add(item.rn);
 }
 
 /** Every item behind `source`, however far, is skipped. Iterative: chains are long. */
 function skipDependents(pass: Pass, source: ItemRow, run: RunRow): void {
   const { state } = pass.engine;
   const causes = [source];
-  for (let cause = causes.shift(); cause; cause = causes.shift()) {
+  // Grows while it is walked.
+  for (const cause of causes) {
     for (const item of state.dependents(cause.iid)) {
       if (isTerminal(item.phase)) continue;
       pass.event(run.run_id, { kind: 'item.skipped', itemId: item.item_id, attempt: item.attempt, reason: 'DependencyFailed' });
-      state.change(item, {
-        phase: 'skipped', reason: 'DependencyFailed', message: `${cause.item_id} did not succeed`,
-        due_at: null, runnable: 0, blocked_on: null, finished_at: pass.now,
-      });
+      closeItem(pass, item, { phase: 'skipped', reason: 'DependencyFailed', message: `${cause.item_id} did not succeed` });
       causes.push(item);
     }
   }
@@ -108,12 +111,16 @@ export function stopAttempt(pass: Pass, item: ItemRow, reason: Reason, message: 
 /** What the backend gets beyond the grace before a stopped task is given up. */
 const KILL_SLACK_MS = 20_000;
 
-/** Cancels one item: at once when it holds no task, otherwise when its task has stopped. */
-export function cancelItem(pass: Pass, item: ItemRow, run: RunRow, message: string, actor: string): void {
+/**
+ * Cancels one item: at once when it holds no task, otherwise when its task has stopped.
+ * What depends on it is skipped, unless the whole run is being cancelled.
+ */
+export function cancelItem(pass: Pass, item: ItemRow, run: RunRow, message: string, actor: string, whole: boolean): void {
   if (isTerminal(item.phase) || item.stop === 'Cancelled') return;
   if (item.task !== null) return stopAttempt(pass, item, 'Cancelled', message);
   pass.event(run.run_id, { kind: 'item.skipped', itemId: item.item_id, attempt: item.attempt, reason: 'Cancelled' }, actor);
-  finishItem(pass, item, run, { phase: 'cancelled', reason: 'Cancelled', message });
+  closeItem(pass, item, { phase: 'cancelled', reason: 'Cancelled', message });
+  if (!whole) skipDependents(pass, item, run);
 }
 
 /** Closes the runs of this pass that have no open item left. */
@@ -132,6 +139,3 @@ export function completeRuns(pass: Pass): void {
   }
   memory.touched.clear();
 }
-
-/** A nonce or name for things that need no secret: derived, so that it is the same again. */
-export const derivedId = (...parts: readonly (string | number)[]): string => sha256(JSON.stringify(parts)).slice(0, 32);

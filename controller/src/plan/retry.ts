@@ -22,18 +22,18 @@ export type RetryDecision =
 export function decideRetry(ref: AttemptRef, reason: Reason, policy: AdmittedItem['retry'], spent: Budget): RetryDecision {
   switch (classOf(reason)) {
     case 'item': {
-      const budget = { ...spent, charged: spent.charged + 1 };
+      const budget = { charged: spent.charged + 1, infra: spent.infra };
       if (budget.charged >= policy.maxAttempts) return { retry: false, budget };
       return { retry: true, budget, delayMs: backoff(ref, policy, budget.charged) };
     }
     case 'infrastructure': {
-      const budget = { ...spent, infra: spent.infra + 1 };
+      const budget = { charged: spent.charged, infra: spent.infra + 1 };
       if (budget.infra > INFRASTRUCTURE_RETRIES_MAX) return { retry: false, budget };
       return { retry: true, budget, delayMs: backoff(ref, infrastructureBackoff, budget.infra) };
     }
     case 'decision':
     case 'progress':
-      return { retry: false, budget: spent };
+      return { retry: false, budget: { charged: spent.charged, infra: spent.infra } };
   }
 }
 

@@ -1,0 +1,194 @@
+/** The dependency graph of a run: what is wrong with it, and each item's dependencies with the sources of its needs. Pure. */
+import { PROBLEMS_MAX, type Finding } from './explain.ts';
+import { show } from './formats.ts';
+import { nearest } from './nearest.ts';
+import { OUTPUT_DEPTH_MAX, OUTPUT_PATH_BYTES_MAX } from './limits.ts';
+import type { Need } from './run.ts';
+import { pointerTo } from './text-place.ts';
+
+/** Ids that a printed cycle names before it is shortened. */
+const CYCLE_SHOWN = 12;
+
+export interface GraphItem {
+  readonly id: string;
+  readonly depends_on?: readonly string[];
+  readonly needs?: Readonly<Record<string, Need>>;
+}
+
+export interface Graph {
+  /** Per item, sorted and unique: `depends_on` and the sources of `needs`. Only meaningful without findings. */
+  readonly dependencies: readonly (readonly string[])[];
+  /** At most PROBLEMS_MAX; pointers start with `at`, the pointer of the list of items. */
+  readonly findings: readonly Finding[];
+}
+
+export function checkGraph(items: readonly GraphItem[], at: string): Graph {
+  const findings: Finding[] = [];
+  const indexes = indexById(items, at, findings);
+  const dependencies = items.map((item, index) => {
+    const path = pointerTo(at, index);
+    checkNeeds(item, path, findings);
+    return checkedDependencies(item, path, indexes, findings);
+  });
+  if (findings.length < PROBLEMS_MAX) findCycles(items, dependencies, indexes, at, findings);
+  return { dependencies, findings: findings.slice(0, PROBLEMS_MAX) };
+}
+
+function indexById(items: readonly GraphItem[], at: string, findings: Finding[]): ReadonlyMap<string, number> {
+  const indexes = new Map<string, number>();
+  for (const [index, { id }] of items.entries()) {
+    const first = indexes.get(id);
+    if (first === undefined) indexes.set(id, index);
+    else {
+      const message = `the id ${show(id)} is used twice: by entry ${first} and entry ${index} of the items`;
+      const path = pointerTo(pointerTo(at, index), 'id');
+      findings.push({ path, code: 'DuplicateId', message, hint: 'Give every item an id of its own.' });
+    }
+  }
+  return indexes;
+}
+
+function checkedDependencies(
+  item: GraphItem,
+  path: string,
+  indexes: ReadonlyMap<string, number>,
+  findings: Finding[],
+): string[] {
+  const unique = new Set<string>();
+  const add = (id: string, pointer: string): void => {
+    unique.add(id);
+    if (findings.length >= PROBLEMS_MAX) return;
+    if (id === item.id) {
+      const hint = 'Remove the entry, or name another item.';
+      findings.push({ path: pointer, code: 'SelfDependency', message: `item ${show(id)} depends on itself`, hint });
+    } else if (!indexes.has(id)) {
+      const meant = nearest(id, indexes.keys());
+      const hint = meant === undefined ? 'It must be the id of an item of this run.' : `Did you mean \`${meant}\`?`;
+      findings.push({ path: pointer, code: 'MissingReference', message: `there is no item ${show(id)}`, hint });
+    }
+  };
+  for (const [index, id] of (item.depends_on ?? []).entries()) {
+    add(id, pointerTo(pointerTo(path, 'depends_on'), index));
+  }
+  for (const [key, need] of Object.entries(item.needs ?? {})) {
+    add(need.from, pointerTo(pointerTo(pointerTo(path, 'needs'), key), 'from'));
+  }
+  return [...unique].sort();
+}
+
+function checkNeeds(item: GraphItem, path: string, findings: Finding[]): void {
+  if (!item.needs) return;
+  const folded = new Map<string, string>();
+  for (const [key, { select }] of Object.entries(item.needs)) {
+    const pointer = pointerTo(pointerTo(path, 'needs'), key);
+    const other = folded.get(key.toLowerCase());
+    folded.set(key.toLowerCase(), key);
+    if (other !== undefined) {
+      const message = `the inputs \`${other}\` and \`${key}\` differ in case only, and become one file on some systems`;
+      findings.push({ path: pointer, code: 'DuplicateKey', message, hint: 'Rename one of them.', at: 'key' });
+    }
+    const wrong = select.kind === 'output' ? whyNotOutputPath(select.path) : undefined;
+    if (wrong !== undefined) {
+      const message = `${show(select.kind === 'output' ? select.path : '')} is not a path under outputs/: ${wrong}`;
+      const hint = 'Write it as the worker will: relative to outputs/, such as report/summary.json.';
+      findings.push({ path: `${pointer}/select/path`, code: 'InvalidPath', message, hint });
+    }
+  }
+}
+
+/** Undefined for a relative path of plain names. */
+export function whyNotOutputPath(path: string): string | undefined {
+  if (path === '') return 'it is empty';
+  if (/[\u0000-\u001f\u007f]/.test(path)) return 'it holds a control character';
+  if (path.startsWith('/')) return 'it is absolute';
+  if (path.includes('\\')) return 'it holds a backslash';
+  if (Buffer.byteLength(path) > OUTPUT_PATH_BYTES_MAX) return `it is longer than ${OUTPUT_PATH_BYTES_MAX} bytes`;
+  const names = path.split('/');
+  if (names.includes('..')) return 'it holds `..`';
+  if (names.includes('.') || names.includes('')) return 'it holds an empty name or `.`';
+  if (names.length > OUTPUT_DEPTH_MAX) return `it is deeper than ${OUTPUT_DEPTH_MAX} directories`;
+  return undefined;
+}
+
+/**
+ * Kahn's algorithm leaves exactly the items that wait for a cycle; from each, following one waiting dependency after the
+ * other must come round. Iterative: a chain may have as many items as a run.
+ */
+function findCycles(
+  items: readonly GraphItem[],
+  dependencies: readonly (readonly string[])[],
+  indexes: ReadonlyMap<string, number>,
+  at: string,
+  findings: Finding[],
+): void {
+  const waiting = waitingForever(items, dependencies, indexes);
+  const visited = new Set<number>();
+  for (const start of waiting) {
+    if (findings.length >= PROBLEMS_MAX) return;
+    const path = new Map<number, number>();
+    let here: number | undefined = start;
+    while (here !== undefined && !visited.has(here)) {
+      visited.add(here);
+      path.set(here, path.size);
+      here = nextWaiting(here, items, dependencies, indexes, waiting);
+    }
+    const from = here === undefined ? undefined : path.get(here);
+    if (from === undefined) continue;
+    const ids = [...path.keys()].slice(from).map((index) => items[index]!.id);
+    findings.push({
+      path: pointerTo(pointerTo(at, here!), 'depends_on'),
+      code: 'Cycle',
+      message: `these items wait for each other: ${cycleText(ids)}`,
+      hint: 'Remove one of these dependencies.',
+    });
+  }
+}
+
+function nextWaiting(
+  index: number,
+  items: readonly GraphItem[],
+  dependencies: readonly (readonly string[])[],
+  indexes: ReadonlyMap<string, number>,
+  waiting: ReadonlySet<number>,
+): number | undefined {
+  for (const id of dependencies[index]!) {
+    const next = id === items[index]!.id ? undefined : indexes.get(id);
+    if (next !== undefined && waiting.has(next)) return next;
+  }
+  return undefined;
+}
+
+function waitingForever(
+  items: readonly GraphItem[],
+  dependencies: readonly (readonly string[])[],
+  indexes: ReadonlyMap<string, number>,
+): ReadonlySet<number> {
+  const unmet = items.map(() => 0);
+  const dependents: (number[] | undefined)[] = [];
+  for (const [index, ids] of dependencies.entries()) {
+    for (const id of ids) {
+      const source = indexes.get(id);
+      // Reported already: what does not exist, and an item that names itself.
+      if (source === undefined || id === items[index]!.id) continue;
+      unmet[index]! += 1;
+      (dependents[source] ??= []).push(index);
+    }
+  }
+  const waiting = new Set(items.keys());
+  const ready = [...items.keys()].filter((index) => unmet[index] === 0);
+  for (let next = ready.pop(); next !== undefined; next = ready.pop()) {
+    waiting.delete(next);
+    for (const dependent of dependents[next] ?? []) {
+      if ((unmet[dependent]! -= 1) === 0) ready.push(dependent);
+    }
+  }
+  return waiting;
+}
+
+function cycleText(ids: readonly string[]): string {
+  const shown =
+    ids.length <= CYCLE_SHOWN
+      ? ids
+      : [...ids.slice(0, CYCLE_SHOWN - 2), `… ${ids.length - CYCLE_SHOWN + 1} more …`, ids.at(-1)!];
+  return [...shown, ids[0]!].join(' → ');
+}

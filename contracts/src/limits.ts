@@ -1,0 +1,14 @@
+/** Limits of pipelines and products, apart from their schemas so that a reader of a number needs no typebox. */
+
+/** Bytes of one command, and blocks of one pipeline. */
+export const COMMAND_BYTES_MAX = 65_536;
+export const BLOCKS_MAX = 64;
+
+/** Limits of one attempt's products; exceeding one fails the attempt with OutputTooLarge. */
+export const OUTPUT_FILES_MAX = 10_000;
+export const OUTPUT_BYTES_MAX = 10 * 2 ** 30;
+export const PATCH_BYTES_MAX = 2 ** 30;
+export const OUTPUT_JSON_BYTES_MAX = 8 * 2 ** 20;
+/** Bytes of an output path, and directories on it. */
+export const OUTPUT_PATH_BYTES_MAX = 1024;
+export const OUTPUT_DEPTH_MAX = 32;

@@ -1,0 +1,161 @@
+/**
+ * The deployment's keys and name, kept as files:
+ *
+ * ```
+ * <dir>/deployment.json   {"createdAt":"…","origin":"pangolin-1f2e3d4c.local","schema":"pangolin-keys/1"}
+ * <dir>/seal.pem          ECDSA P-256, closes runs
+ * <dir>/attest.pem        ECDSA P-256, signs dispatch and provenance statements
+ * <dir>/log.pem           Ed25519, signs checkpoints of the deployment's log
+ * ```
+ * One key has one role: `seal` and `attest` sign only PAE strings, `log` only note texts.
+ */
+import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign, type KeyObject } from 'node:crypto';
+import { chmod, link, mkdir, open, readFile, stat, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { canonical, parseCanonical } from '@pangolin/contracts/canonical';
+import { keyIdOf, type Signer } from '@pangolin/contracts/dsse';
+import { PangolinError } from '@pangolin/contracts/errors';
+import { NOTE_ED25519, noteKeyHash, rawOfEd25519, type NoteKey } from '@pangolin/contracts/note';
+import { TRUST_SCHEMA, TRUSTED_ROOT_MEDIA_TYPE, type SignerRole, type TrustDocument } from '@pangolin/contracts/trust';
+import { formatTime } from '@pangolin/contracts/units';
+
+export interface Keys {
+  /** Name of the deployment's log: a bare hostname, because sigstore-go takes a URL's hostname for it. */
+  readonly origin: string;
+  /** When the directory was made: the start of the keys' validity. */
+  readonly createdAt: string;
+  readonly seal: Signer;
+  readonly attest: Signer;
+  readonly log: LogSigner;
+}
+
+export interface LogSigner extends Signer {
+  /** `origin` and the raw key: what checkpoints are verified with. */
+  readonly note: NoteKey;
+}
+
+type KeyFile = SignerRole | 'log';
+
+/**
+ * Opens the keys in `dir` and makes what is missing. Two processes that start at once get the same keys.
+ * @throws PangolinError DENIED when others can read a key; INVALID for a file that is not the key it should be.
+ */
+export async function openKeys(dir: string): Promise<Keys> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  await chmod(dir, 0o700);
+  const { origin, createdAt } = await openDeployment(dir);
+  const [seal, attest, log] = await Promise.all((['seal', 'attest', 'log'] as const).map((role) => openKey(dir, role)));
+  const publicKey = log!.publicKey;
+  const note = { name: origin, type: NOTE_ED25519, publicKey: rawOfEd25519(publicKey)! };
+  return { origin, createdAt, seal: seal!, attest: attest!, log: { ...log!, note } };
+}
+
+async function openDeployment(dir: string): Promise<{ readonly origin: string; readonly createdAt: string }> {
+  const path = join(dir, 'deployment.json');
+  const bytes = await openFile(path, () =>
+    canonical({
+      schema: 'pangolin-keys/1',
+      origin: `pangolin-${randomBytes(4).toString('hex')}.local`,
+      createdAt: formatTime(Date.now()),
+    }),
+  );
+  const value = parseCanonical(bytes) as Record<string, unknown>;
+  const { schema, origin, createdAt } = value;
+  if (schema !== 'pangolin-keys/1' || typeof origin !== 'string' || typeof createdAt !== 'string') {
+    throw new PangolinError('INVALID', `${path} is not a deployment file`);
+  }
+  if (!/^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/.test(origin)) {
+    throw new PangolinError('INVALID', `the origin in ${path} is not a bare hostname`);
+  }
+  return { origin, createdAt };
+}
+
+async function openKey(dir: string, role: KeyFile): Promise<Signer> {
+  const path = join(dir, `${role}.pem`);
+  const pem = await openFile(path, () => generateKey(role).export({ type: 'pkcs8', format: 'pem' }) as string);
+  const { mode } = await stat(path);
+  if ((mode & 0o007) !== 0) {
+    throw new PangolinError('DENIED', `everybody on this machine can use the private key ${path}`, {
+      hint: `chmod 600 ${path}, or replace the key if others had access to it.`,
+    });
+  }
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(pem);
+  } catch {
+    // Without the cause: a parser's message may quote what it read.
+    throw new PangolinError('INVALID', `${path} is not a PKCS #8 private key in PEM`);
+  }
+  return fileSigner(key, role, path);
+}
+
+function generateKey(role: KeyFile): KeyObject {
+  return role === 'log'
+    ? generateKeyPairSync('ed25519').privateKey
+    : generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+}
+
+function fileSigner(key: KeyObject, role: KeyFile, path: string): Signer {
+  const algorithm = role === 'log' ? null : 'sha256';
+  const fits =
+    role === 'log'
+      ? key.asymmetricKeyType === 'ed25519'
+      : key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1';
+  if (!fits) throw new PangolinError('INVALID', `${path} is not an ${role === 'log' ? 'Ed25519' : 'ECDSA P-256'} key`);
+  const publicKey = createPublicKey(key).export({ type: 'spki', format: 'der' });
+  return { keyid: keyIdOf(publicKey), publicKey, sign: (bytes) => sign(algorithm, bytes, key) };
+}
+
+/** Reads the file, or makes it: whole or not at all, and never over one that another process made meanwhile. */
+async function openFile(path: string, make: () => string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  const temporary = `${path}.${randomBytes(4).toString('hex')}`;
+  const file = await open(temporary, 'wx', 0o600);
+  try {
+    await file.writeFile(make());
+    await file.sync();
+    await link(temporary, path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error;
+    });
+  } finally {
+    await file.close();
+    await unlink(temporary);
+  }
+  return readFile(path);
+}
+
+/** What an auditor needs to check this deployment's bundles; public. */
+export function trustDocument(keys: Keys): TrustDocument {
+  const validFor = { start: keys.createdAt };
+  const keyId = noteKeyHash(keys.log.note).toString('base64');
+  return {
+    schema: TRUST_SCHEMA,
+    origin: keys.origin,
+    signers: (['seal', 'attest'] as const).map((role) => ({
+      keyid: keys[role].keyid,
+      publicKey: keys[role].publicKey.toString('base64'),
+      alg: 'ecdsa-p256-sha256',
+      roles: [role],
+      validFor,
+    })),
+    trustedRoot: {
+      mediaType: TRUSTED_ROOT_MEDIA_TYPE,
+      tlogs: [
+        {
+          baseUrl: `https://${keys.origin}`,
+          hashAlgorithm: 'SHA2_256',
+          publicKey: { rawBytes: keys.log.publicKey.toString('base64'), keyDetails: 'PKIX_ED25519', validFor },
+          logId: { keyId },
+          checkpointKeyId: { keyId },
+        },
+      ],
+      certificateAuthorities: [],
+      ctlogs: [],
+      timestampAuthorities: [],
+    },
+  };
+}

@@ -1,0 +1,31 @@
+/**
+ * Who may vouch for a seal from outside the deployment. All are optional, and none may block work: each has its own
+ * deadline, and answers undefined when it has given up; the seal then goes without. What they throw is tried again.
+ */
+import type { NoteSignature } from '@pangolin/contracts/note';
+
+/** RFC 3161: says that the signature existed at a time. */
+export interface TimestampAuthority {
+  /** Named in the seal, so that a missing token shows. */
+  readonly id: string;
+  /** The TimeStampResp (DER) over SHA-256 of `signature`, in the normal form of evidence.md §3.9. */
+  stamp(signature: Buffer): Promise<Buffer | undefined>;
+}
+
+/** C2SP tlog-witness: cosigns checkpoints of a log that it has only ever seen growing. */
+export interface Witness {
+  readonly name: string;
+  /** `proof` leads from the tree of `oldSize` (0: none seen, empty proof) to the one of `note`. */
+  cosign(request: {
+    readonly oldSize: number;
+    readonly proof: readonly Buffer[];
+    readonly note: string;
+  }): Promise<NoteSignature | undefined>;
+}
+
+/** Keeps seals where the operator cannot change them. */
+export interface Anchor {
+  readonly id: string;
+  /** Idempotent. @throws PangolinError CONFLICT when another seal of this run is there. */
+  put(runId: string, seal: Buffer): Promise<void>;
+}

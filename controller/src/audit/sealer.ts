@@ -1,0 +1,292 @@
+/**
+ * Closes finished runs (evidence.md §3.11): upload, sign, stamp, log, checkpoint, witness, anchor, write. Every stage
+ * is durable before the next begins and can be repeated, so a controller that dies anywhere goes on with the same
+ * signature at the same place of the log.
+ */
+import { Readable } from 'node:stream';
+import { sha256, sha256Stream, type Sha256 } from '@pangolin/contracts/digest';
+import { lowS, pae, PAYLOAD_TYPE, type Envelope } from '@pangolin/contracts/dsse';
+import { isPangolinError, messageOf, PangolinError } from '@pangolin/contracts/errors';
+import { eventsKey, sealKey, statementsKey } from '@pangolin/contracts/layout';
+import { formatNote, noteKeyHash, parseNote } from '@pangolin/contracts/note';
+import { sigstoreBundleBytes } from '@pangolin/contracts/sigstore-bundle';
+import { consistencyProof, hashedRekordLeaf, inclusionProof } from '@pangolin/contracts/tlog';
+import type { ObjectStore } from '@pangolin/storage/object-store';
+import type { EvidenceStore, SealChange, SealRow, SealStage } from '../store/evidence.ts';
+import type { Keys } from './keys.ts';
+import { LogPublisher } from './log-publisher.ts';
+import type { Anchor, TimestampAuthority, Witness } from './outside.ts';
+import { putOnce } from './put-once.ts';
+import { runSealStatement } from './statements.ts';
+
+export interface SealerOptions {
+  readonly db: EvidenceStore;
+  readonly store: ObjectStore;
+  readonly keys: Keys;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+  /** Called inside the transaction that ends the seal, so that run-state and evidence agree after any crash. */
+  readonly onSealed?: (runId: string, at: number) => void;
+  readonly timestamps?: readonly TimestampAuthority[];
+  readonly witnesses?: readonly Witness[];
+  readonly anchors?: readonly Anchor[];
+}
+
+export interface SealProgress {
+  /** Runs that this call has sealed. */
+  readonly sealed: readonly string[];
+  /** Seals that are queued or not finished. */
+  readonly pending: number;
+  /** The first thing that failed. The seals behind it stay pending; the next call tries again. */
+  readonly error?: PangolinError;
+}
+
+export interface Sealer {
+  /** Takes every queued seal as far as it goes; what fails is in `error`. A second call joins one that is under way. */
+  advance(): Promise<SealProgress>;
+  /** Call before the first `advance`. @throws PangolinError CONFLICT, INTEGRITY: the log must not go on. */
+  checkLog(): Promise<void>;
+}
+
+/** Seals taken up by one call; they share one checkpoint. */
+const BATCH = 500;
+/** Runs whose objects are written at the same time. */
+const PARALLEL = 8;
+
+export function createSealer(options: SealerOptions): Sealer {
+  const sealing = new Sealing(options);
+  let running: Promise<SealProgress> | undefined;
+  return {
+    checkLog: () => sealing.publisher.check(),
+    advance: () => (running ??= sealing.advance().finally(() => (running = undefined))),
+  };
+}
+
+/** One stage of one run: what it does outside, and what that adds to the row. */
+interface Step {
+  readonly to: SealStage;
+  readonly work: (row: SealRow) => Promise<SealChange>;
+}
+
+class Sealing {
+  readonly publisher: LogPublisher;
+  readonly #options: SealerOptions;
+  readonly #evidence: EvidenceStore;
+  readonly #steps: Partial<Record<SealStage, Step>>;
+  #sealed: string[] = [];
+  #error: PangolinError | undefined;
+
+  constructor(options: SealerOptions) {
+    this.#options = options;
+    this.#evidence = options.db;
+    this.publisher = new LogPublisher(options.db, options.store, options.keys.log);
+    this.#steps = {
+      open: { to: 'uploaded', work: (row) => this.#upload(row) },
+      uploaded: { to: 'signed', work: (row) => this.#sign(row) },
+      signed: { to: 'stamped', work: (row) => this.#stamp(row) },
+      // From here on runs go together, up to `witnessed`: they share a checkpoint.
+      witnessed: { to: 'anchored', work: (row) => this.#anchor(row) },
+      anchored: { to: 'sealed', work: (row) => this.#write(row) },
+    };
+  }
+
+  async advance(): Promise<SealProgress> {
+    this.#sealed = [];
+    this.#error = undefined;
+    await this.#attempt('seals are not read', async () => {
+      await this.#drive(['open', 'uploaded', 'signed']);
+      await this.#attempt('the log is not published', () => this.#log());
+      await this.#drive(['witnessed', 'anchored']);
+    });
+    const pending = await this.#evidence.transact(() => this.#evidence.pendingSealCount());
+    return { sealed: this.#sealed, pending, ...(this.#error !== undefined && { error: this.#error }) };
+  }
+
+  /** Takes each run that is at one of `stages` through the steps; one that fails does not stop the others. */
+  async #drive(stages: readonly SealStage[]): Promise<void> {
+    const rows = (await this.#pending()).filter((row) => stages.includes(row.stage));
+    const worker = async (): Promise<void> => {
+      for (let row = rows.shift(); row; row = rows.shift()) await this.#sealOne(row);
+    };
+    await Promise.all(Array.from({ length: PARALLEL }, worker));
+  }
+
+  async #sealOne(row: SealRow): Promise<void> {
+    await this.#attempt(`the run ${row.run_id} is not sealed`, async () => {
+      for (let at = row, step = this.#steps[at.stage]; step; step = this.#steps[at.stage]) {
+        at = await this.#take(at, step);
+      }
+    });
+  }
+
+  async #take(row: SealRow, step: Step): Promise<SealRow> {
+    const change = await step.work(row);
+    // Crash here: done outside and not recorded. The step is repeated and finds its own work.
+    await this.#evidence.transact(() => {
+      this.#evidence.advanceSeal(row.run_id, row.stage, step.to, change);
+      if (step.to === 'sealed') this.#options.onSealed?.(row.run_id, this.#options.now());
+    });
+    if (step.to === 'sealed') this.#sealed.push(row.run_id);
+    return { ...row, ...change, stage: step.to };
+  }
+
+  async #upload({ run_id: runId }: SealRow): Promise<SealChange> {
+    const evidence = this.#evidence;
+    const tree = evidence.runTree(runId);
+    if (!tree.closed) throw new PangolinError('INTERNAL', `the log of ${runId} has no run.completed`);
+    const events = await this.#uploadFile(eventsKey(runId), () => evidence.eventFile(runId));
+    await this.#uploadFile(statementsKey(runId), () => evidence.statementFile(runId));
+    const first = evidence.event(runId, 0);
+    const last = evidence.event(runId, tree.size - 1);
+    if (last.kind !== 'run.completed') throw new PangolinError('INTERNAL', `the log of ${runId} ends in ${last.kind}`);
+    const { timestamps = [], witnesses = [], anchors = [], keys } = this.#options;
+    const { payload } = runSealStatement(events, {
+      runId,
+      logOrigin: keys.origin,
+      tree: { hash: 'rfc6962-sha256', size: tree.size, root: tree.root.toString('hex') },
+      status: last.status,
+      submittedAt: first.at,
+      completedAt: last.at,
+      heads: [],
+      attestations: 'signed',
+      expects: {
+        timestamp: timestamps.map(({ id }) => id),
+        witnesses: witnesses.length,
+        anchor: anchors.map(({ id }) => id),
+      },
+    });
+    return { payload };
+  }
+
+  /** Reads the rows twice, for the digest and for the upload, so that a log of any length needs little memory. */
+  async #uploadFile(key: string, chunks: () => AsyncGenerator<Buffer>): Promise<Sha256> {
+    const hash = sha256Stream();
+    for await (const chunk of chunks()) hash.update(chunk);
+    const digest = hash.digest('hex');
+    await putOnce(this.#options.store, key, digest, () => Readable.from(chunks(), { objectMode: false }));
+    return digest;
+  }
+
+  /** ECDSA is randomised: once the row has the signature nobody asks for another one. */
+  async #sign(row: SealRow): Promise<SealChange> {
+    const { seal } = this.#options.keys;
+    return { sig: lowS(await seal.sign(pae(row.payload!))), keyid: seal.keyid, public_key: seal.publicKey };
+  }
+
+  async #stamp(row: SealRow): Promise<SealChange> {
+    const tokens: Record<string, string> = {};
+    for (const authority of this.#options.timestamps ?? []) {
+      const token = await authority.stamp(row.sig!);
+      if (token) tokens[authority.id] = token.toString('base64');
+    }
+    return { tokens: JSON.stringify(tokens) };
+  }
+
+  /** `stamped` → `logged` → `checkpointed` → `witnessed`, for all runs at once. */
+  async #log(): Promise<void> {
+    const evidence = this.#evidence;
+    await this.#together('stamped', 'logged', (row) => {
+      const leaf = hashedRekordLeaf(envelopeOf(row), row.public_key!);
+      return { log_index: evidence.log.append(`seal/${row.run_id}`, leaf) };
+    });
+    if ((await this.#pending()).some((row) => row.stage === 'logged')) {
+      const { size } = await this.publisher.publish();
+      await this.#together('logged', 'checkpointed', () => ({ checkpoint_size: size }));
+    }
+    const sizes = (await this.#pending()).flatMap((row) =>
+      row.stage === 'checkpointed' ? [row.checkpoint_size!] : [],
+    );
+    for (const size of new Set(sizes)) await this.#witness(size);
+    await this.#together('checkpointed', 'witnessed', () => ({}));
+  }
+
+  /** Moves every run from one stage to the next in one transaction. */
+  async #together(from: SealStage, to: SealStage, change: (row: SealRow) => SealChange): Promise<void> {
+    await this.#evidence.transact(() => {
+      for (const row of this.#evidence.pendingSeals(BATCH)) {
+        if (row.stage === from) this.#evidence.advanceSeal(row.run_id, from, to, change(row));
+      }
+    });
+  }
+
+  async #witness(size: number): Promise<void> {
+    const { log } = this.#evidence;
+    for (const witness of this.#options.witnesses ?? []) {
+      const oldSize = log.witnessedSize(witness.name);
+      // A witness only looks forward: a checkpoint behind its newest one goes without.
+      if (oldSize >= size) continue;
+      const { note } = log.checkpoint(size)!;
+      const proof = oldSize === 0 ? [] : consistencyProof(oldSize, size, log.hashAt);
+      const cosignature = await witness.cosign({ oldSize, proof, note });
+      if (!cosignature) continue;
+      const { text, signatures } = parseNote(note);
+      const [own, ...others] = signatures;
+      const sorted = [...others, cosignature].sort((a, b) => (a.name < b.name ? -1 : 1));
+      await this.#evidence.transact(() => {
+        log.setNote(size, formatNote({ text, signatures: [own!, ...sorted] }));
+        log.setWitnessedSize(witness.name, size);
+      });
+    }
+    if (log.size() === size) await this.publisher.publish();
+  }
+
+  async #anchor(row: SealRow): Promise<SealChange> {
+    const anchors = this.#options.anchors ?? [];
+    if (anchors.length === 0) return {};
+    const bytes = this.#bundle(row);
+    for (const anchor of anchors) await anchor.put(row.run_id, bytes);
+    return {};
+  }
+
+  async #write(row: SealRow): Promise<SealChange> {
+    const bytes = this.#bundle(row);
+    await putOnce(this.#options.store, sealKey(row.run_id), sha256(bytes), () => bytes);
+    return {};
+  }
+
+  /** The same bytes every time: everything in them is stored, or follows from what is. */
+  #bundle(row: SealRow): Buffer {
+    const { log } = this.#evidence;
+    const envelope = envelopeOf(row);
+    const index = row.log_index!;
+    const { size, root, note } = log.checkpoint(row.checkpoint_size!)!;
+    const tokens = Object.values(JSON.parse(row.tokens!) as Record<string, string>);
+    return sigstoreBundleBytes({
+      envelope,
+      log: {
+        logId: noteKeyHash(this.#options.keys.log.note),
+        index,
+        treeSize: size,
+        root,
+        hashes: inclusionProof(index, size, log.hashAt),
+        checkpoint: note,
+        leaf: hashedRekordLeaf(envelope, row.public_key!),
+      },
+      timestamps: tokens.map((token) => Buffer.from(token, 'base64')),
+    });
+  }
+
+  #pending(): Promise<SealRow[]> {
+    return this.#evidence.transact(() => this.#evidence.pendingSeals(BATCH));
+  }
+
+  async #attempt(what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (cause) {
+      const known = isPangolinError(cause) ? cause : undefined;
+      this.#error ??= new PangolinError(known?.code ?? 'INTERNAL', `${what}: ${messageOf(cause)}`, {
+        cause,
+        ...(known?.hint !== undefined && { hint: known.hint }),
+      });
+    }
+  }
+}
+
+function envelopeOf(row: SealRow): Envelope {
+  return {
+    payload: row.payload!.toString('base64'),
+    payloadType: PAYLOAD_TYPE,
+    signatures: [{ keyid: row.keyid!, sig: row.sig!.toString('base64') }],
+  };
+}

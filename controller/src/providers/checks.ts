@@ -1,0 +1,44 @@
+/** What every provider checks before it acts on a task. */
+import { isDeepStrictEqual } from 'node:util';
+import { PangolinError } from '@pangolin/contracts/errors';
+import type { Sandbox } from '@pangolin/contracts/task';
+import type { ComputeProvider, SandboxRequest, TaskStart } from './provider.ts';
+
+const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
+
+/** Task names become paths and container names, so nothing but what `taskName` makes is let through. */
+export function assertTaskName(name: string): void {
+  if (!NAME.test(name)) throw new PangolinError('INVALID', `not a task name: ${JSON.stringify(name.slice(0, 80))}`);
+}
+
+/**
+ * A manifest sealed for one backend must not start on another that enforces something else.
+ * @throws PangolinError UNSUPPORTED.
+ */
+export function assertEnforces(provider: Pick<ComputeProvider, 'name' | 'enforce'>, task: TaskStart): void {
+  const { network, cpuMillis, memoryBytes } = task.sandbox;
+  const request: SandboxRequest = {
+    network,
+    ...(cpuMillis === undefined ? {} : { cpuMillis }),
+    ...(memoryBytes === undefined ? {} : { memoryBytes }),
+  };
+  if (isDeepStrictEqual(provider.enforce(request), task.sandbox)) return;
+  throw new PangolinError('UNSUPPORTED', `the ${provider.name} provider does not enforce the sandbox of ${task.name}`, {
+    hint: 'Its manifest was sealed for another backend or configuration; retry the item to seal a new one.',
+    details: { sandbox: task.sandbox },
+  });
+}
+
+export function unsupported(field: string, message: string, hint: string): PangolinError {
+  return new PangolinError('UNSUPPORTED', message, { hint, details: { field } });
+}
+
+/** What the allow-list asks for, refused by every backend that has no egress proxy. */
+export function refuseAllowList(network: Sandbox['network'] | undefined, backend: string): void {
+  if (typeof network !== 'object') return;
+  throw unsupported(
+    'network',
+    `the ${backend} provider cannot limit the network to a list of hosts`,
+    'Ask for `network: none` or `network: open`.',
+  );
+}

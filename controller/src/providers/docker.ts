@@ -1,0 +1,264 @@
+/**
+ * Tasks as containers of a Docker engine, hardened as design §8 says (docker-container.ts). Changes come from the engine's
+ * event stream; nothing is polled. Containers are found again by name and label, so there is no state besides them.
+ */
+import type { Readable } from 'node:stream';
+import type Docker from 'dockerode';
+import { PangolinError, messageOf } from '@pangolin/contracts/errors';
+import type { Reason } from '@pangolin/contracts/reasons';
+import type { Sandbox } from '@pangolin/contracts/task';
+import { assertEnforces, assertTaskName, refuseAllowList, unsupported } from './checks.ts';
+import {
+  containerOptions,
+  enforcedSandbox,
+  isPullable,
+  LABEL,
+  MEMORY_BYTES_MIN,
+  observationOf,
+} from './docker-container.ts';
+import { followEvents } from './docker-events.ts';
+import { createLimiter } from './limiter.ts';
+import type { ComputeProvider, SandboxRequest, TaskObservation, TaskStart } from './provider.ts';
+
+export interface DockerProviderOptions {
+  readonly deployment: string;
+  /** The worker image of items that name none. */
+  readonly image: string;
+  /** Default: DOCKER_HOST, else the usual socket. */
+  readonly socketPath?: string;
+}
+
+/** Per provider. More makes an engine slower, not faster. */
+const CALLS_MAX = 8;
+/** Each may last as long as its grace, and occupies nothing but a connection. */
+const STOPS_MAX = 64;
+const CALL_TIMEOUT_MS = 60_000;
+const ANSWER_TIMEOUT_MS = 2000;
+/** A name taken by a container that is just being removed is free again after one look. */
+const CREATE_TRIES = 3;
+
+/** Whether a Docker engine can be used from here: the default of --compute. */
+export async function dockerAnswers(socketPath?: string): Promise<boolean> {
+  try {
+    const docker = await connect(socketPath, ANSWER_TIMEOUT_MS);
+    await docker.ping();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export function createDockerProvider(options: DockerProviderOptions): ComputeProvider {
+  return new DockerProvider(options);
+}
+
+class DockerProvider implements ComputeProvider {
+  readonly name = 'docker';
+  readonly #options: DockerProviderOptions;
+  readonly #limited = createLimiter(CALLS_MAX);
+  readonly #limitedStops = createLimiter(STOPS_MAX);
+  #calls: Promise<Docker> | undefined;
+  #streams: Promise<Docker> | undefined;
+
+  constructor(options: DockerProviderOptions) {
+    this.#options = options;
+  }
+
+  enforce(request: SandboxRequest): Sandbox {
+    refuseAllowList(request.network, 'docker');
+    if (request.memoryBytes !== undefined && request.memoryBytes < MEMORY_BYTES_MIN) {
+      throw unsupported('memoryBytes', 'a Docker engine gives a task no less than 6Mi of memory', 'Ask for more.');
+    }
+    const { network, ...rest } = request;
+    return enforcedSandbox({ ...rest, ...(network === 'none' || network === 'open' ? { network } : {}) });
+  }
+
+  async resolveImage(image = this.#options.image): Promise<{ readonly ref: string; readonly id: string }> {
+    return { ref: image, id: (await this.#imageId(image)) ?? (await this.#pulled(image)) };
+  }
+
+  async start(task: TaskStart): Promise<void> {
+    assertTaskName(task.name);
+    assertEnforces(this, task);
+    const image = task.image ?? this.#options.image;
+    if (await this.#created(task, image)) {
+      await this.#call(
+        (docker) => docker.getContainer(task.name).start(),
+        [304],
+        (error) => startFailed(task.name, error),
+      );
+    }
+  }
+
+  /** False when a container of that name has been started before. */
+  async #created(task: TaskStart, image: string): Promise<boolean> {
+    for (let left = CREATE_TRIES; ; left--) {
+      try {
+        const settings = containerOptions(task, this.#options.deployment, image);
+        await this.#limited(async () => await (await this.#api()).createContainer(settings));
+        return true;
+      } catch (error) {
+        const status = statusOf(error);
+        if (left === 1 || (status !== 404 && status !== 409)) throw startFailed(task.name, error);
+        if (status === 404) await this.#pulled(image);
+        else {
+          const existing = await this.#inspect(task.name);
+          if (existing) return this.#adopted(task.name, existing);
+        }
+      }
+    }
+  }
+
+  #adopted(name: string, existing: Docker.ContainerInspectInfo): boolean {
+    if (existing.Config.Labels[LABEL.deployment] !== this.#options.deployment) {
+      throw unavailable(`the container ${name} exists and belongs to somebody else`, 'StartFailed', undefined);
+    }
+    // Crash after create and before start: it is started now.
+    return existing.State.Status === 'created';
+  }
+
+  async observe(names: readonly string[]): Promise<readonly TaskObservation[]> {
+    return await Promise.all(
+      names.map(async (name): Promise<TaskObservation> => {
+        assertTaskName(name);
+        const found = await this.#inspect(name);
+        return found ? observationOf(name, found.State) : { name, state: 'gone' };
+      }),
+    );
+  }
+
+  async list(): Promise<readonly string[]> {
+    const filters = { label: [`${LABEL.deployment}=${this.#options.deployment}`] };
+    const found = await this.#call((docker) => docker.listContainers({ all: true, filters }));
+    return (found ?? []).flatMap((container) => container.Labels[LABEL.task] ?? []);
+  }
+
+  async stop(name: string, graceMs: number): Promise<void> {
+    assertTaskName(name);
+    const found = await this.#inspect(name);
+    if (!found || observationOf(name, found.State).state === 'ended') return;
+    // One that was created and never started has nobody to ask: it is taken away.
+    if (found.State.Status === 'created') return await this.remove(name);
+    // The engine answers when the container is dead, and escalates by itself even if we die before that. An error
+    // here means that the engine went away; whoever still waits for the end then asks again.
+    const request = this.#limitedStops(async () => {
+      await (await this.#stream()).getContainer(name).stop({ t: Math.ceil(graceMs / 1000) });
+    });
+    request.catch(() => undefined);
+  }
+
+  async remove(name: string): Promise<void> {
+    assertTaskName(name);
+    // 409: its removal is already in progress.
+    await this.#call((docker) => docker.getContainer(name).remove({ force: true, v: true }), [404, 409]);
+  }
+
+  async watch(onChange: (name: string) => void): Promise<() => Promise<void>> {
+    const filters = JSON.stringify({
+      type: ['container'],
+      event: ['start', 'die', 'destroy'],
+      label: [`${LABEL.deployment}=${this.#options.deployment}`],
+    });
+    const connectEvents = async (signal: AbortSignal): Promise<AsyncIterable<Uint8Array | string>> => {
+      const stream = (await (await this.#stream()).getEvents({ filters })) as Readable;
+      signal.addEventListener('abort', () => stream.destroy(), { once: true });
+      return stream;
+    };
+    try {
+      return await followEvents({ connect: connectEvents, names: () => this.list() }, onChange);
+    } catch (error) {
+      throw unavailable('the Docker engine gives no events', undefined, error);
+    }
+  }
+
+  async #inspect(name: string): Promise<Docker.ContainerInspectInfo | undefined> {
+    return await this.#call((docker) => docker.getContainer(name).inspect(), [404]);
+  }
+
+  async #imageId(image: string): Promise<string | undefined> {
+    return (await this.#call((docker) => docker.getImage(image).inspect(), [404]))?.Id;
+  }
+
+  /** Pulls once; the id of what came. */
+  async #pulled(image: string): Promise<string> {
+    let cause: unknown;
+    if (isPullable(image)) {
+      try {
+        const docker = await this.#stream();
+        const progress = await docker.pull(image);
+        await new Promise<void>((resolve, reject) =>
+          docker.modem.followProgress(progress, (error) => (error ? reject(error) : resolve())),
+        );
+      } catch (error) {
+        cause = error;
+      }
+    }
+    const id = await this.#imageId(image);
+    if (id !== undefined) return id;
+    throw new PangolinError(
+      'UNAVAILABLE',
+      `the image ${image} is not here${cause ? ` and cannot be pulled: ${words(cause)}` : ''}`,
+      {
+        cause,
+        hint: 'Build it with scripts/images.sh, or name one with its registry.',
+        details: { reason: 'ImageUnavailable' satisfies Reason },
+      },
+    );
+  }
+
+  /** The answer, or undefined for a status among `expected`. */
+  async #call<T>(
+    call: (docker: Docker) => Promise<T>,
+    expected: readonly number[] = [],
+    failure = (error: unknown) => unavailable('the Docker engine did not do what it was asked', undefined, error),
+  ): Promise<T | undefined> {
+    return await this.#limited(async () => {
+      try {
+        return await call(await this.#api());
+      } catch (error) {
+        if (expected.includes(statusOf(error) ?? 0)) return undefined;
+        throw failure(error);
+      }
+    });
+  }
+
+  async #api(): Promise<Docker> {
+    return await (this.#calls ??= connect(this.#options.socketPath, CALL_TIMEOUT_MS));
+  }
+
+  /** For answers that take as long as they take. */
+  async #stream(): Promise<Docker> {
+    return await (this.#streams ??= connect(this.#options.socketPath));
+  }
+}
+
+/** Loaded here only: it brings gRPC and SSH along. */
+async function connect(socketPath: string | undefined, timeout?: number): Promise<Docker> {
+  const { default: Client } = await import('dockerode');
+  return new Client({ ...(socketPath ? { socketPath } : {}), ...(timeout ? { timeout } : {}) });
+}
+
+function statusOf(error: unknown): number | undefined {
+  return (error as { statusCode?: number }).statusCode;
+}
+
+/** The engine's own words, bounded. */
+function words(error: unknown): string {
+  const message = (error as { json?: { message?: unknown } }).json?.message;
+  return (typeof message === 'string' ? message : messageOf(error)).slice(0, 500);
+}
+
+const noRoom = /no space left|cannot allocate memory|resource temporarily unavailable|too many open files/i;
+
+function startFailed(name: string, error: unknown): PangolinError {
+  const reason = noRoom.test(words(error)) ? 'CapacityUnavailable' : 'StartFailed';
+  return unavailable(`the Docker engine did not start ${name}`, reason, error);
+}
+
+function unavailable(sentence: string, reason: Reason | undefined, cause: unknown): PangolinError {
+  return new PangolinError('UNAVAILABLE', cause === undefined ? sentence : `${sentence}: ${words(cause)}`, {
+    cause,
+    hint: 'See `docker info` and the log of the engine.',
+    ...(reason === undefined ? {} : { details: { reason } }),
+  });
+}

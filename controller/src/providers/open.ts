@@ -1,0 +1,62 @@
+/** The provider that `--compute` names, or the best that is there. */
+import type { Logger } from 'pino';
+import { PangolinError, isPangolinError } from '@pangolin/contracts/errors';
+import type { ComputeProvider } from './provider.ts';
+
+export type Compute = 'process' | 'docker' | 'fargate' | 'kubernetes';
+
+/** What scripts/images.sh builds. */
+export const WORKER_IMAGE = 'pangolin-worker:dev';
+
+export interface OpenProviderOptions {
+  /** Default: docker when an engine answers that has the worker image, else process with one line of warning. */
+  readonly compute?: Compute | undefined;
+  readonly stateDir: string;
+  readonly deployment: string;
+  /** Worker image of items that name none; WORKER_IMAGE by default. */
+  readonly image?: string | undefined;
+  readonly log: Pick<Logger, 'warn'>;
+}
+
+/** @throws PangolinError UNAVAILABLE when docker is asked for and no engine answers or the image is not there. */
+export async function openProvider(options: OpenProviderOptions): Promise<ComputeProvider> {
+  switch (options.compute) {
+    case 'process':
+      return await openProcess(options);
+    case 'docker':
+      return await openDocker(options);
+    case undefined:
+      return await openBest(options);
+    default:
+      throw new PangolinError('UNSUPPORTED', `this build has no ${options.compute} provider`, {
+        hint: 'Use --compute docker or --compute process.',
+      });
+  }
+}
+
+async function openBest(options: OpenProviderOptions): Promise<ComputeProvider> {
+  try {
+    return await openDocker(options);
+  } catch (error) {
+    if (!isPangolinError(error, 'UNAVAILABLE')) throw error;
+    options.log.warn(`tasks run as plain processes of this machine, hardly isolated: ${error.message}`);
+    return await openProcess(options);
+  }
+}
+
+async function openProcess({ stateDir, deployment }: OpenProviderOptions): Promise<ComputeProvider> {
+  const { createProcessProvider } = await import('./process.ts');
+  return createProcessProvider({ stateDir, deployment });
+}
+
+async function openDocker({ deployment, image = WORKER_IMAGE }: OpenProviderOptions): Promise<ComputeProvider> {
+  const { createDockerProvider, dockerAnswers } = await import('./docker.ts');
+  if (!(await dockerAnswers())) {
+    throw new PangolinError('UNAVAILABLE', 'no Docker engine answers', {
+      hint: 'Start one, or use --compute process.',
+    });
+  }
+  const provider = createDockerProvider({ deployment, image });
+  await provider.resolveImage(undefined);
+  return provider;
+}

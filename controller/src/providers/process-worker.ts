@@ -1,0 +1,40 @@
+/** Which worker a checkout runs, and where its tasks work. */
+import { lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { sha256 } from '@pangolin/contracts/digest';
+import { PangolinError } from '@pangolin/contracts/errors';
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+
+/** The bundle starts faster, so it is taken where it is not older than what it was made from. */
+export function defaultWorkerCommand(): readonly string[] {
+  const bundle = join(root, 'worker-image/dist/worker.mjs');
+  const sources = ['worker-image/src', 'contracts/src', 'storage/src'].map((dir) => join(root, dir));
+  const fresh = modifiedAt(bundle) > Math.max(...sources.map(newestIn));
+  const main = fresh ? bundle : join(root, 'worker-image/src/main.ts');
+  return [process.execPath, '--disable-warning=ExperimentalWarning', main];
+}
+
+function newestIn(dir: string): number {
+  const files = readdirSync(dir, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  return Math.max(0, ...files.map((entry) => modifiedAt(join(entry.parentPath, entry.name))));
+}
+
+const modifiedAt = (file: string): number => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+
+/**
+ * A directory for workspaces, ours alone, outside `stateDir`: that often lies in the user's own repository, where git, npm and
+ * others would find the user's files by walking up. The same for the same `stateDir`.
+ */
+export function workBase(stateDir: string): string {
+  const uid = process.getuid?.() ?? 0;
+  const dir = join(tmpdir(), `pangolin-${uid}-${sha256(resolve(stateDir)).slice(0, 12)}`);
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  const stat = lstatSync(dir);
+  if (stat.isDirectory() && stat.uid === uid && (stat.mode & 0o077) === 0) return dir;
+  throw new PangolinError('DENIED', `${dir} is not a private directory of this user`, {
+    hint: 'Somebody else made it; remove it or set TMPDIR.',
+  });
+}

@@ -1,0 +1,232 @@
+/** Evidence in SQLite: the only file, with log.ts, that knows its columns (evidence.md §3.11). */
+import { readFileSync } from 'node:fs';
+import { setImmediate, setTimeout as delay } from 'node:timers/promises';
+import type Database from 'better-sqlite3';
+import { canonicalBytes } from '@pangolin/contracts/canonical';
+import type { Sha256 } from '@pangolin/contracts/digest';
+import type { Envelope } from '@pangolin/contracts/dsse';
+import { PangolinError } from '@pangolin/contracts/errors';
+import {
+  append,
+  decodeFrontier,
+  emptyFrontier,
+  encodeFrontier,
+  rootOf,
+  type Frontier,
+} from '@pangolin/contracts/merkle';
+import type { RunEvent, RunEventBody } from '@pangolin/contracts/run-log';
+import type { Statement } from '@pangolin/contracts/statement';
+import type { DispatchManifest } from '@pangolin/contracts/task';
+import { formatTime } from '@pangolin/contracts/units';
+import { LogStore } from './log.ts';
+
+export interface NewEvent {
+  /** Epoch milliseconds. A clock that went back is held at the run's last time. */
+  readonly at: number;
+  readonly actor: string;
+  readonly body: RunEventBody;
+}
+
+/** What has been done for a seal, in this order; each is durable before the next begins. */
+export type SealStage =
+  'open' | 'uploaded' | 'signed' | 'stamped' | 'logged' | 'checkpointed' | 'witnessed' | 'anchored' | 'sealed';
+
+export interface SealRow {
+  readonly run_id: string;
+  readonly stage: SealStage;
+  /** Statement bytes, from `uploaded` on. */
+  readonly payload: Buffer | null;
+  /** DER signature over their PAE, its key and the key's id, from `signed` on. */
+  readonly sig: Buffer | null;
+  readonly keyid: string | null;
+  readonly public_key: Buffer | null;
+  /** JSON: authority → base64 of its RFC 3161 response. */
+  readonly tokens: string | null;
+  readonly log_index: number | null;
+  readonly checkpoint_size: number | null;
+}
+
+export type SealChange = Partial<Omit<SealRow, 'run_id' | 'stage'>>;
+
+interface TreeRow {
+  readonly frontier: Buffer;
+  readonly last_at: number;
+  readonly closed: number;
+}
+
+const PAGE_ROWS = 1000;
+
+export class EvidenceStore {
+  readonly log: LogStore;
+  readonly #db: Database.Database;
+  readonly #statements = new Map<string, Database.Statement>();
+
+  /** Makes its tables. The caller has opened the database with WAL and `synchronous = FULL`. */
+  constructor(db: Database.Database) {
+    this.#db = db;
+    db.exec(readFileSync(new URL('./evidence.sql', import.meta.url), 'utf8'));
+    this.log = new LogStore(db);
+  }
+
+  /* ---- Writing. All of it inside the transaction of the state change it documents (law 2). ---- */
+
+  /**
+   * Appends events to the run's log: `seq` continues, `at` never goes back.
+   * @throws PangolinError CONFLICT for an event after `run.completed`.
+   */
+  appendEvents(runId: string, events: readonly NewEvent[]): void {
+    this.#assertTransaction();
+    const tree = this.#tree(runId);
+    let frontier = tree ? decodeFrontier(tree.frontier) : emptyFrontier;
+    let lastAt = tree?.last_at ?? 0;
+    let closed = tree?.closed === 1;
+    const insert = this.#prepare('INSERT INTO run_event VALUES (?, ?, ?)');
+    for (const { at, actor, body } of events) {
+      if (closed) throw new PangolinError('CONFLICT', `the run ${runId} is completed: no ${body.kind} after that`);
+      lastAt = Math.max(lastAt, at);
+      const seq = frontier.size;
+      const line = canonicalBytes({ ...body, actor, at: formatTime(lastAt), runId, seq } satisfies RunEvent);
+      insert.run(runId, seq, line);
+      frontier = append(frontier, line);
+      closed = body.kind === 'run.completed';
+    }
+    this.#prepare('INSERT OR REPLACE INTO run_tree VALUES (?, ?, ?, ?, ?)').run(
+      runId,
+      frontier.size,
+      encodeFrontier(frontier),
+      lastAt,
+      closed ? 1 : 0,
+    );
+  }
+
+  /** Keeps a signed statement of the run. `sha256` is the digest of its payload. */
+  addStatement(runId: string, envelope: Envelope, sha256: Sha256): void {
+    this.#assertTransaction();
+    this.#prepare(
+      'INSERT INTO statement SELECT ?, coalesce(max(ordinal), -1) + 1, ?, ? FROM statement WHERE run_id = ?',
+    ).run(runId, sha256, canonicalBytes(envelope), runId);
+  }
+
+  /** Queues the run's seal. Goes into the transaction that appends `run.completed`. */
+  openSeal(runId: string): void {
+    this.#assertTransaction();
+    this.#prepare("INSERT INTO seal (run_id, stage) VALUES (?, 'open') ON CONFLICT DO NOTHING").run(runId);
+  }
+
+  /* ---- Reading ---- */
+
+  /** The signed statement with this payload digest. @throws PangolinError NOT_FOUND */
+  envelope(sha256: Sha256): Envelope {
+    const row = this.#prepare('SELECT envelope FROM statement WHERE sha256 = ?').get(sha256) as
+      { envelope: Buffer } | undefined;
+    if (!row) throw new PangolinError('NOT_FOUND', `no statement ${sha256}`);
+    return JSON.parse(row.envelope.toString('utf8')) as Envelope;
+  }
+
+  /** The manifest in the dispatch statement with this payload digest. @throws PangolinError NOT_FOUND */
+  dispatch(sha256: Sha256): DispatchManifest {
+    const payload = Buffer.from(this.envelope(sha256).payload, 'base64').toString('utf8');
+    return (JSON.parse(payload) as Statement<DispatchManifest>).predicate;
+  }
+
+  /** The newest checkpoint: what the next run names as its past. Absent while the log is empty. `root` is hex. */
+  lastCheckpoint(): { readonly size: number; readonly root: string } | undefined {
+    const checkpoint = this.log.lastCheckpoint();
+    return checkpoint && { size: checkpoint.size, root: checkpoint.root.toString('hex') };
+  }
+
+  /** Size and root of the run's tree, and whether `run.completed` is in it. */
+  runTree(runId: string): { readonly size: number; readonly root: Buffer; readonly closed: boolean } {
+    const tree = this.#tree(runId);
+    const frontier: Frontier = tree ? decodeFrontier(tree.frontier) : emptyFrontier;
+    return { size: frontier.size, root: rootOf(frontier), closed: tree?.closed === 1 };
+  }
+
+  /** @throws PangolinError NOT_FOUND */
+  event(runId: string, seq: number): RunEvent {
+    const row = this.#prepare('SELECT line FROM run_event WHERE run_id = ? AND seq = ?').get(runId, seq) as
+      { line: Buffer } | undefined;
+    if (!row) throw new PangolinError('NOT_FOUND', `the run ${runId} has no event ${seq}`);
+    return JSON.parse(row.line.toString('utf8')) as RunEvent;
+  }
+
+  /** events.jsonl in pieces. Yields to other work between them: a log may be long. */
+  eventFile(runId: string): AsyncGenerator<Buffer> {
+    return this.#pages(
+      'SELECT seq AS at, line FROM run_event WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?',
+      runId,
+    );
+  }
+
+  /** statements.jsonl in pieces, likewise. */
+  statementFile(runId: string): AsyncGenerator<Buffer> {
+    return this.#pages(
+      'SELECT ordinal AS at, envelope AS line FROM statement WHERE run_id = ? AND ordinal > ? ORDER BY ordinal LIMIT ?',
+      runId,
+    );
+  }
+
+  async *#pages(sql: string, runId: string): AsyncGenerator<Buffer> {
+    for (let after = -1; ;) {
+      const rows = this.#prepare(sql).all(runId, after, PAGE_ROWS) as { at: number; line: Buffer }[];
+      if (rows.length > 0) yield Buffer.concat(rows.flatMap(({ line }) => [line, LF]));
+      if (rows.length < PAGE_ROWS) return;
+      after = rows.at(-1)!.at;
+      await setImmediate();
+    }
+  }
+
+  /* ---- The progress of seals ---- */
+
+  /** Oldest first. Only outside a transaction: an uncommitted seal must not be worked on. */
+  pendingSeals(limit: number): SealRow[] {
+    return this.#prepare("SELECT * FROM seal WHERE stage <> 'sealed' ORDER BY sn LIMIT ?").all(limit) as SealRow[];
+  }
+
+  pendingSealCount(): number {
+    return (this.#prepare("SELECT count(*) AS n FROM seal WHERE stage <> 'sealed'").get() as { n: number }).n;
+  }
+
+  sealOf(runId: string): SealRow | undefined {
+    return this.#prepare('SELECT * FROM seal WHERE run_id = ?').get(runId) as SealRow | undefined;
+  }
+
+  /** @throws PangolinError CONFLICT when the seal is not at `from` any more: somebody else is at work on it. */
+  advanceSeal(runId: string, from: SealStage, to: SealStage, change: SealChange = {}): void {
+    const names = Object.keys(change).sort();
+    const assignments = ['stage = ?', ...names.map((name) => `${name} = ?`)].join(', ');
+    const values = names.map((name) => change[name as keyof SealChange]);
+    const { changes } = this.#prepare(`UPDATE seal SET ${assignments} WHERE run_id = ? AND stage = ?`).run(
+      to,
+      ...values,
+      runId,
+      from,
+    );
+    if (changes !== 1) throw new PangolinError('CONFLICT', `the seal of ${runId} is not at ${from} any more`);
+  }
+
+  /** Runs `body` in a transaction of its own, as soon as no other one is open on this connection. */
+  async transact<T>(body: () => T): Promise<T> {
+    // A pass of the controller keeps its transaction open over awaits; joining it would share its fate.
+    while (this.#db.inTransaction) await delay(BUSY_POLL_MS);
+    return this.#db.transaction(body).immediate();
+  }
+
+  #tree(runId: string): TreeRow | undefined {
+    return this.#prepare('SELECT frontier, last_at, closed FROM run_tree WHERE run_id = ?').get(runId) as
+      TreeRow | undefined;
+  }
+
+  #assertTransaction(): void {
+    if (!this.#db.inTransaction) throw new PangolinError('INTERNAL', 'evidence is written inside a transaction only');
+  }
+
+  #prepare(sql: string): Database.Statement {
+    let statement = this.#statements.get(sql);
+    if (!statement) this.#statements.set(sql, (statement = this.#db.prepare(sql)));
+    return statement;
+  }
+}
+
+const BUSY_POLL_MS = 1;
+const LF = Buffer.from('\n');

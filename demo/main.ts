@@ -1,0 +1,64 @@
+/**
+ * `npm run demo [-- --compute docker]`: two Runs over this very checkout, from a file in inbox/ to a verified bundle.
+ * It drives nothing but the shipped command, so every line it prints can be repeated by hand.
+ */
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const { values: options } = parseArgs({
+  options: { compute: { type: 'string', default: 'process' }, storage: { type: 'string', default: join(root, '.pangolin') } },
+});
+const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
+const edits = `demo-${stamp}`;
+const failing = `demo-${stamp}-failing`;
+
+function pangolin(args: readonly string[], expected = 0): void {
+  console.log(`\n$ bin/pangolin ${args.join(' ')}`);
+  const { status } = spawnSync(join(root, 'bin', 'pangolin'), args, {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, PANGOLIN_STORAGE: options.storage },
+  });
+  if (status !== expected) throw new Error(`bin/pangolin ${args.join(' ')} exited with ${status}, not ${expected}`);
+}
+
+/** The specs are the shipped examples; only the run id and the repository are filled in. */
+function prepare(example: string, runId: string): string {
+  const text = readFileSync(join(root, 'examples', example), 'utf8');
+  const file = join(options.storage, 'demo', `${runId}.yaml`);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, text.replace(/name: .*/, `name: ${runId}`).replace('url: .', `url: ${root}`));
+  return file;
+}
+
+const started = Date.now();
+console.log(`Storage: ${options.storage}   compute: ${options.compute}`);
+
+// One spec is dropped by copying a file, the other goes through the CLI: the same path from there on.
+mkdirSync(join(options.storage, 'inbox'), { recursive: true });
+copyFileSync(prepare('edits.yaml', edits), join(options.storage, 'inbox', `${edits}.yaml`));
+pangolin(['orch', 'submit', prepare('failing.yaml', failing), '--receipt-timeout', '0s']);
+
+pangolin(['orch', 'serve', '--until-idle', '--compute', options.compute]);
+
+pangolin(['orch', 'status', edits]);
+pangolin(['orch', 'status', failing]);
+for (const run of [edits, failing]) {
+  const bundle = join(options.storage, 'demo', `${run}.bundle.json`);
+  pangolin(['orch', 'audit', run, '--out', bundle]);
+  pangolin(['verify', bundle]);
+}
+console.log(`
+Both runs are finished, sealed and verified (${((Date.now() - started) / 1000).toFixed(1)} s).
+
+The patch of every item, and how to apply one to your checkout:
+  bin/pangolin orch patch ${edits}/integrate            # look at it
+  bin/pangolin orch patch ${edits}/integrate --apply .  # apply it
+What happened, and the logs behind it:
+  bin/pangolin orch status ${failing}
+  bin/pangolin orch logs ${failing}/broken
+`);

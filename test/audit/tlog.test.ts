@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import {
+  append,
+  emptyFrontier,
+  leafHash,
+  rootOf,
+  verifyConsistency,
+  verifyInclusion,
+} from '@pangolin/contracts/merkle';
+import {
+  consistencyProof,
+  encodeEntries,
+  inclusionProof,
+  tilePath,
+  tilesBetween,
+  treeRoot,
+} from '@pangolin/contracts/tlog';
+
+/** RFC 6962 §2.1 as it is written there, for nothing but comparison. */
+const hash = (...parts: Uint8Array[]): Buffer => createHash('sha256').update(Buffer.concat(parts)).digest();
+const split = (n: number): number => 2 ** Math.ceil(Math.log2(n) - 1);
+function naiveRoot(leaves: readonly Buffer[]): Buffer {
+  if (leaves.length === 0) return hash();
+  if (leaves.length === 1) return hash(Buffer.of(0), leaves[0]!);
+  const k = split(leaves.length);
+  return hash(Buffer.of(1), naiveRoot(leaves.slice(0, k)), naiveRoot(leaves.slice(k)));
+}
+function naivePath(m: number, leaves: readonly Buffer[]): Buffer[] {
+  if (leaves.length <= 1) return [];
+  const k = split(leaves.length);
+  return m < k
+    ? [...naivePath(m, leaves.slice(0, k)), naiveRoot(leaves.slice(k))]
+    : [...naivePath(m - k, leaves.slice(k)), naiveRoot(leaves.slice(0, k))];
+}
+function naiveSubproof(m: number, leaves: readonly Buffer[], known: boolean): Buffer[] {
+  if (m === leaves.length) return known ? [] : [naiveRoot(leaves)];
+  const k = split(leaves.length);
+  return m <= k
+    ? [...naiveSubproof(m, leaves.slice(0, k), known), naiveRoot(leaves.slice(k))]
+    : [...naiveSubproof(m - k, leaves.slice(k), false), naiveRoot(leaves.slice(0, k))];
+}
+
+const hashAtOf =
+  (leaves: readonly Buffer[]) =>
+  (level: number, index: number): Buffer => {
+    const range = leaves.slice(index * 2 ** level, (index + 1) * 2 ** level);
+    assert.equal(range.length, 2 ** level, 'only complete subtrees are asked for');
+    return naiveRoot(range);
+  };
+const leavesOf = (n: number): Buffer[] => Array.from({ length: n }, (_, at) => Buffer.from(`leaf ${at}`));
+
+/** The eight leaves of the Certificate Transparency reference tests, and the roots of their prefixes. */
+const ctLeaves = ['', '00', '10', '2021', '3031', '40414243', '5051525354555657', '606162636465666768696a6b6c6d6e6f'];
+const ctRoots = [
+  '6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d',
+  'fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125',
+  'aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77',
+  'd37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7',
+  '4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4',
+  '76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef',
+  'ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c',
+  '5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328',
+];
+
+test('the roots of the Certificate Transparency tree come out, by appending and from stored subtrees', () => {
+  const leaves = ctLeaves.map((hex) => Buffer.from(hex, 'hex'));
+  let frontier = emptyFrontier;
+  assert.equal(rootOf(frontier).toString('hex'), hash().toString('hex'));
+  for (const [at, leaf] of leaves.entries()) {
+    frontier = append(frontier, leaf);
+    assert.equal(rootOf(frontier).toString('hex'), ctRoots[at]);
+    assert.equal(treeRoot(at + 1, hashAtOf(leaves)).toString('hex'), ctRoots[at]);
+  }
+  assert.equal(treeRoot(0, hashAtOf([])).toString('hex'), hash().toString('hex'));
+});
+
+test('inclusion proofs are those of RFC 6962 for every leaf of every tree up to 40, and verify', () => {
+  for (let size = 1; size <= 40; size++) {
+    const leaves = leavesOf(size);
+    const root = naiveRoot(leaves);
+    for (let index = 0; index < size; index++) {
+      const proof = inclusionProof(index, size, hashAtOf(leaves));
+      assert.deepEqual(proof, naivePath(index, leaves), `${index} of ${size}`);
+      assert.equal(verifyInclusion(index, size, leafHash(leaves[index]!), proof, root), true);
+    }
+  }
+});
+
+test('consistency proofs are those of RFC 6962 for every pair of sizes up to 24, and verify', () => {
+  for (let second = 1; second <= 24; second++) {
+    const leaves = leavesOf(second);
+    for (let first = 1; first <= second; first++) {
+      const proof = consistencyProof(first, second, hashAtOf(leaves));
+      assert.deepEqual(proof, naiveSubproof(first, leaves, true), `${first} to ${second}`);
+      const roots = [naiveRoot(leaves.slice(0, first)), naiveRoot(leaves)] as const;
+      assert.equal(verifyConsistency(first, second, proof, ...roots), true);
+    }
+  }
+});
+
+test('proofs of anything outside the tree are refused', () => {
+  const hashAt = hashAtOf(leavesOf(4));
+  for (const [index, size] of [
+    [4, 4],
+    [-1, 4],
+    [0, 0],
+    [0.5, 4],
+  ] as const) {
+    assert.throws(() => inclusionProof(index, size, hashAt), { code: 'INVALID' });
+  }
+  for (const [first, second] of [
+    [0, 4],
+    [5, 4],
+    [1.5, 4],
+  ] as const) {
+    assert.throws(() => consistencyProof(first, second, hashAt), { code: 'INVALID' });
+  }
+});
+
+test('tiles are named as tlog-tiles says', () => {
+  assert.equal(tilePath({ level: 0, index: 1_234_067, width: 256 }), 'tile/0/x001/x234/067');
+  assert.equal(tilePath({ level: 'entries', index: 0, width: 256 }), 'tile/entries/000');
+  assert.equal(tilePath({ level: 1, index: 1000, width: 1 }), 'tile/1/x001/000.p/1');
+});
+
+test('a log of 70,000 entries has the tiles of the example in tlog-tiles', () => {
+  const tiles = tilesBetween(0, 70_000);
+  const hashes = tiles.filter(({ level }) => level !== 'entries');
+  assert.equal(hashes.length, 277);
+  assert.deepEqual(hashes.filter(({ width, level }) => width < 256 || level !== 0).map(tilePath), [
+    'tile/0/273.p/112',
+    'tile/1/000',
+    'tile/1/001.p/17',
+    'tile/2/000.p/1',
+  ]);
+  assert.equal(tiles.length - hashes.length, 274);
+});
+
+test('growing in steps writes every tile that growing at once writes, and none that holds nothing new', () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 700 }), { minLength: 1, maxLength: 8 }), (steps) => {
+      const written = new Set<string>();
+      let size = 0;
+      for (const step of steps) {
+        for (const tile of tilesBetween(size, size + step)) {
+          assert.ok(!written.has(tilePath(tile)), `${tilePath(tile)} twice`);
+          written.add(tilePath(tile));
+        }
+        size += step;
+      }
+      for (const tile of tilesBetween(0, size)) assert.ok(written.has(tilePath(tile)), tilePath(tile));
+      assert.deepEqual(tilesBetween(size, size), []);
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test('an entry bundle has each entry after its length', () => {
+  assert.deepEqual(
+    encodeEntries([Buffer.from('ab'), Buffer.alloc(300, 1)]).subarray(0, 8),
+    Buffer.from('\0\x02ab\x01\x2c\x01\x01'),
+  );
+  assert.throws(() => encodeEntries([Buffer.alloc(65_536)]), { code: 'TOO_LARGE' });
+});

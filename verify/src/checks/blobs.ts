@@ -1,0 +1,129 @@
+import { isUtf8 } from 'node:buffer';
+import { bundleFile } from '@pangolin/contracts/bundle';
+import { sha256, type Sha256 } from '@pangolin/contracts/digest';
+import { OUTPUT_JSON_BYTES_MAX } from '@pangolin/contracts/limits';
+import type { Context } from '../context.ts';
+import { describe } from '../facts.ts';
+import { quote, refuse } from '../refusal.ts';
+import type { Attempt, ReplayResult } from '../replay.ts';
+import { readResult, resultProblem, type WorkerResult } from '../result.ts';
+import {
+  dispatchProblem,
+  provenanceProblem,
+  readDispatch,
+  readProvenance,
+  type AttemptView,
+  type DispatchStatement,
+} from '../statements.ts';
+import { readLine } from './events.ts';
+import { notApplicable, passed, plural, UNREACHED, type Check } from './check.ts';
+
+/** Bytes of one statement. */
+const STATEMENT_BYTES_MAX = 16 * 2 ** 20;
+
+export const blobs: Check = {
+  id: 'blobs',
+  title: 'Every blob and statement is the one that the log names, and says what the log says',
+  failure: 'blob',
+  async run(context) {
+    const { replay } = context;
+    if (!replay) return UNREACHED;
+    const named = new Set([...replay.blobs, ...(context.plan?.workspaces ?? [])]);
+    const statements = replay.dispatches.size + replay.provenances.size;
+    const present = { blobs: 0, statements: 0 };
+    const dispatches = new Map<Attempt, DispatchStatement>();
+    const results: WorkerResult[] = [];
+    const files = [...context.files.keys()];
+
+    const inFolder = (folder: string): [string, Sha256][] =>
+      files
+        .filter((name) => name.startsWith(folder))
+        .map((name) => [name, name.slice(folder.length, folder.length + 64)]);
+    for (const [name, digest] of inFolder('blobs/')) {
+      if (!named.has(digest)) refuse(`no event names ${quote(name)}`);
+      if ((await context.reader.digest(name)) !== digest)
+        refuse(`${quote(name)} has another content than its digest says`);
+      present.blobs++;
+    }
+    for (const [name, digest] of inFolder('dispatch/')) {
+      const attempt = replay.dispatches.get(digest) ?? refuse(`no event names ${quote(name)}`);
+      const statement = readDispatch(name, await statementText(context, name, digest));
+      const problem = dispatchProblem(statement, viewOf(context, attempt), context.plan);
+      if (problem !== undefined) refuse(`${nameOf(attempt)}: the dispatch statement ${problem}`);
+      dispatches.set(attempt, statement);
+      present.statements++;
+    }
+    for (const [name, digest] of inFolder('provenance/')) {
+      const attempt = replay.provenances.get(digest) ?? refuse(`no event names ${quote(name)}`);
+      const statement = readProvenance(name, await statementText(context, name, digest));
+      const view = viewOf(context, attempt);
+      const problem = provenanceProblem(
+        statement,
+        view,
+        replay.submitted.logOrigin,
+        dispatches.get(attempt),
+        context.plan,
+      );
+      if (problem !== undefined) refuse(`${nameOf(attempt)}: the provenance statement ${problem}`);
+      present.statements++;
+    }
+    for (const attempt of replay.attempts) {
+      const result = await checkResult(context, attempt);
+      if (result) results.push(result);
+    }
+    context.blobs = { present: present.blobs, withheld: named.size - present.blobs };
+    context.statements = { present: present.statements, withheld: statements - present.statements, signed: 0 };
+    describe(context, replay, dispatches, results);
+    return verdict(replay, context);
+  },
+};
+
+function verdict(replay: ReplayResult, { blobs, statements }: Context) {
+  if (blobs.present + statements.present === 0) {
+    return notApplicable(
+      `The bundle is lean: ${blobs.withheld} blobs and ${statements.withheld} statements are withheld.`,
+    );
+  }
+  const { size } = replay.dispatches;
+  return passed(
+    `${blobs.present} of ${blobs.present + blobs.withheld} blobs and ` +
+      `${statements.present} of ${statements.present + statements.withheld} statements of ${plural(size, 'attempt')}.`,
+  );
+}
+
+const nameOf = ({ itemId, attempt }: Attempt): string => `attempt ${attempt} of ${quote(itemId)}`;
+
+async function statementText(context: Context, name: string, digest: Sha256): Promise<string> {
+  if (context.files.get(name)! > STATEMENT_BYTES_MAX) refuse(`${quote(name)} is too large`);
+  const bytes = await context.reader.read(name);
+  if (sha256(bytes) !== digest) refuse(`${quote(name)} has another content than its digest says`);
+  if (!isUtf8(bytes)) refuse(`${quote(name)} is not UTF-8`);
+  return bytes.toString('utf8');
+}
+
+/** The events of an attempt, read again: keeping every event of a long run would cost more than reading a few twice. */
+function viewOf(context: Context, attempt: Attempt): AttemptView {
+  const fired = readLine(context.lines!, attempt.firedLine);
+  const reconciled =
+    attempt.reconciledLine === undefined ? undefined : readLine(context.lines!, attempt.reconciledLine);
+  if (fired.kind !== 'item.fired' || (reconciled && reconciled.kind !== 'item.reconciled')) {
+    throw new TypeError('an attempt points at lines of other kinds');
+  }
+  const planned = context.plan?.items.get(attempt.itemId);
+  return { fired, ...(reconciled && { reconciled }), ...(planned && { planned }) };
+}
+
+async function checkResult(context: Context, attempt: Attempt): Promise<WorkerResult | undefined> {
+  if (attempt.reconciledLine === undefined) return undefined;
+  // Only a bundle that has blobs at all is worth reading the event for.
+  if (!context.hasBlobs) return undefined;
+  const { fired, reconciled } = viewOf(context, attempt);
+  const name = reconciled!.result && bundleFile.blob(reconciled!.result.sha256);
+  const size = name === undefined ? undefined : context.files.get(name);
+  if (name === undefined || size === undefined) return undefined;
+  if (size > OUTPUT_JSON_BYTES_MAX) refuse(`${quote(name)} is too large for a result`);
+  const result = readResult(name, await context.reader.read(name));
+  const problem = resultProblem(result, fired, reconciled!);
+  if (problem !== undefined) refuse(`${nameOf(attempt)}: the result ${problem}`);
+  return result;
+}

@@ -1,0 +1,65 @@
+/** What the checks hand on to each other. Every field is set by one check and read by later ones. */
+import type { RunSeal } from '@pangolin/contracts/statement';
+import type { Checkpoint, NoteSignature } from '@pangolin/contracts/note';
+import type { Sha256 } from '@pangolin/contracts/digest';
+import type { BundleReader } from './bundle-reader.ts';
+import type { LogLines } from './log-lines.ts';
+import type { Plan } from './plan.ts';
+import type { ReplayResult } from './replay.ts';
+import type { Fact, Finding, FindingCode } from './report.ts';
+import type { SigstoreFile } from './sigstore-file.ts';
+import type { Trust, TrustedKey, TrustedLogKey } from './trust-file.ts';
+
+export interface SealStatement extends RunSeal {
+  /** Digest of the run log. */
+  readonly subject: Sha256;
+}
+
+export interface SealedCheckpoint extends Checkpoint {
+  readonly text: string;
+  readonly signatures: readonly NoteSignature[];
+  /** The trusted key of the log that signed it. */
+  readonly logKey?: TrustedLogKey;
+}
+
+export class Context {
+  readonly reader: BundleReader;
+  readonly trust: Trust | undefined;
+  readonly expectRun: string | undefined;
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  readonly findings: Finding[] = [];
+  readonly facts: Fact[] = [];
+
+  /** Name → size. */
+  files: ReadonlyMap<string, number> = new Map();
+  sealFile: SigstoreFile | undefined;
+  signer: TrustedKey | undefined;
+  seal: SealStatement | undefined;
+  checkpoint: SealedCheckpoint | undefined;
+  /** The entry of the log that the seal's envelope and key make. */
+  leaf: Buffer | undefined;
+  /** Milliseconds since 1970 at which the seal's signature existed, according to somebody other than the operator. */
+  readonly trustedTimes: number[] = [];
+  lines: LogLines | undefined;
+  plan: Plan | undefined;
+  replay: ReplayResult | undefined;
+  blobs = { present: 0, withheld: 0 };
+  statements = { present: 0, withheld: 0, signed: 0 };
+
+  constructor(reader: BundleReader, trust: Trust | undefined, options: { expectRun: string | undefined; now: number }) {
+    this.reader = reader;
+    this.trust = trust;
+    this.expectRun = options.expectRun;
+    this.now = options.now;
+  }
+
+  /** False for a lean bundle. */
+  get hasBlobs(): boolean {
+    return [...this.files.keys()].some((name) => name.startsWith('blobs/'));
+  }
+
+  find(code: FindingCode, message: string): void {
+    this.findings.push({ code, message });
+  }
+}

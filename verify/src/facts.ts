@@ -1,0 +1,63 @@
+/** Who observed what, for the report: a signature says who passed a fact on, not who saw it happen. */
+import { plural } from './checks/check.ts';
+import type { Context } from './context.ts';
+import type { Attempt, ReplayResult } from './replay.ts';
+import type { WorkerResult } from './result.ts';
+import type { DispatchStatement } from './statements.ts';
+import { canonical } from '@pangolin/contracts/canonical';
+
+/** Adds the facts, and the findings that the statements give rise to. */
+export function describe(
+  context: Context,
+  replay: ReplayResult,
+  dispatches: ReadonlyMap<Attempt, DispatchStatement>,
+  results: readonly WorkerResult[],
+): void {
+  const fact = (observer: 'controller' | 'worker' | 'agent', statement: string): void => {
+    context.facts.push({ observer, statement });
+  };
+  const { counts, attempts, blobs } = replay;
+  fact(
+    'controller',
+    `${plural(attempts.length, 'attempt')} dispatched, each manifest in the log before its task started.`,
+  );
+  fact(
+    'controller',
+    `${counts.done} done, ${counts.failed} failed, ${counts.skipped} skipped, ${counts.cancelled} cancelled, ${counts.denied} denied.`,
+  );
+  fact('controller', `Products and results were hashed on acceptance; the log names ${plural(blobs.size, 'blob')}.`);
+  if (results.length > 0) {
+    const blocks = results.reduce((sum, result) => sum + result.blocks, 0);
+    fact(
+      'worker',
+      `${plural(results.length, 'result')} over ${plural(blocks, 'block')}: exit codes and durations are the worker's word.`,
+    );
+  }
+  const asserted = results.filter((result) => result.asserted).length;
+  if (asserted > 0)
+    fact('agent', `${plural(asserted, 'result')} with a summary of the blocks' own, which nobody checked.`);
+  sandboxFindings(context, [...dispatches.values()]);
+}
+
+function sandboxFindings(context: Context, dispatches: readonly DispatchStatement[]): void {
+  const sandboxes = dispatches.map(({ predicate }) => predicate.sandbox);
+  const shared = sandboxes.filter(({ enforced }) => enforced.user === 'same').length;
+  if (shared > 0) {
+    context.find(
+      'shared-user',
+      `In ${shared} of ${plural(dispatches.length, 'attempt')} the blocks ran as the user of the worker: they could have written what the worker reports.`,
+    );
+  }
+  const weaker = sandboxes.filter(
+    ({ asked, enforced }) =>
+      asked.network !== undefined &&
+      enforced.network !== 'none' &&
+      canonical(asked.network) !== canonical(enforced.network),
+  ).length;
+  if (weaker > 0) {
+    context.find(
+      'sandbox-weaker-than-asked',
+      `In ${plural(weaker, 'attempt')} the network was wider than the item asked for.`,
+    );
+  }
+}

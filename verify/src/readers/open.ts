@@ -1,0 +1,51 @@
+/** Opens what the user names: a directory, a ustar archive or a JSON document. */
+import { open, readFile, stat as statOf } from 'node:fs/promises';
+import { PangolinError } from '@pangolin/contracts/errors';
+import type { BundleReader } from '../bundle-reader.ts';
+import { directoryReader } from './directory.ts';
+import { memoryReader, readDocument } from './memory.ts';
+import { tarReader } from './tar.ts';
+
+export interface OpenBundle {
+  readonly reader: BundleReader;
+  close(): Promise<void>;
+}
+
+/** @throws PangolinError NOT_FOUND, or INVALID for what is neither a directory nor a file. */
+export async function openBundle(path: string): Promise<OpenBundle> {
+  const stat = await statOf(path).catch((cause: NodeJS.ErrnoException) => {
+    throw new PangolinError('NOT_FOUND', `there is no bundle at ${path}`, { cause });
+  });
+  if (stat.isDirectory()) return { reader: directoryReader(path), close: async () => {} };
+  if (!stat.isFile()) throw new PangolinError('INVALID', `${path} is neither a directory nor a file`);
+  const file = await open(path, 'r');
+  const first = Buffer.alloc(1);
+  await file.read(first, 0, 1, 0);
+  if (first.toString('latin1') === '{') {
+    await file.close();
+    return { reader: lazyDocument(path), close: async () => {} };
+  }
+  const size = stat.size;
+  const read = async (offset: number, length: number): Promise<Buffer> => {
+    const bytes = Buffer.alloc(length);
+    for (let at = 0; at < length;) {
+      const { bytesRead } = await file.read(bytes, at, length - at, offset + at);
+      if (bytesRead === 0) throw new PangolinError('UNAVAILABLE', `${path} became shorter while it was read`);
+      at += bytesRead;
+    }
+    return bytes;
+  };
+  return { reader: tarReader({ size, read }), close: () => file.close() };
+}
+
+/** A document that is no bundle is a finding about it, made by the first check and not by opening it. */
+function lazyDocument(path: string): BundleReader {
+  let opened: Promise<BundleReader> | undefined;
+  const reader = (): Promise<BundleReader> =>
+    (opened ??= readFile(path).then((bytes) => memoryReader(readDocument(bytes))));
+  return {
+    list: async () => (await reader()).list(),
+    read: async (name) => (await reader()).read(name),
+    digest: async (name) => (await reader()).digest(name),
+  };
+}

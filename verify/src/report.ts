@@ -1,0 +1,101 @@
+/** What a verification answers. The JSON form is this, as it is. */
+import type { Counts } from './replay.ts';
+
+export const REPORT_SCHEMA = 'pangolin-verify-report/1';
+
+/** The checks in their order (evidence.md §3.13). */
+export const checkIds = [
+  'structure',
+  'signature',
+  'seal',
+  'checkpoint',
+  'inclusion',
+  'rebuild',
+  'time',
+  'events',
+  'closure',
+  'blobs',
+  'attestations',
+  'witnesses',
+] as const;
+export type CheckId = (typeof checkIds)[number];
+
+/** What is wrong, as a class that programs may act on. */
+export type Failure =
+  | 'structure'
+  | 'signature'
+  | 'seal'
+  | 'checkpoint'
+  | 'inclusion'
+  | 'time'
+  | 'events'
+  | 'closure'
+  | 'blob'
+  | 'attestation'
+  | 'witness';
+
+export interface CheckResult {
+  /** `n/a`: there was nothing to check, or it could not be checked; `detail` says which. */
+  readonly result: true | false | 'n/a';
+  /** One sentence. */
+  readonly detail: string;
+}
+
+export type FindingCode =
+  | 'plan-withheld'
+  | 'edges-unconfirmed'
+  | 'timestamp-missing'
+  | 'witnesses-missing'
+  | 'anchor-not-checked'
+  | 'key-expired'
+  | 'completed-in-the-future'
+  | 'sandbox-weaker-than-asked'
+  | 'shared-user';
+
+/** Something that an auditor should know and that is no failure. */
+export interface Finding {
+  readonly code: FindingCode;
+  readonly message: string;
+}
+
+/** Who observed a fact. The controller signs all of them; what the worker or a block says stays their word. */
+export interface Fact {
+  readonly observer: 'controller' | 'worker' | 'agent';
+  readonly statement: string;
+}
+
+export interface Report {
+  readonly schema: typeof REPORT_SCHEMA;
+  /** `incomplete`: nothing is wrong, but the run is not sealed or no trust file was given. */
+  readonly verdict: 'verified' | 'failed' | 'incomplete';
+  /** The class of the first check that failed. */
+  readonly failure?: Failure;
+  readonly checks: Readonly<Record<CheckId, CheckResult>>;
+  readonly findings: readonly Finding[];
+  /** Says something only beside the verdict `verified`. */
+  readonly claim: 'tamper-detecting' | 'tamper-evident';
+  readonly guarantee: 'detect' | 'external-immutable' | 'witnessed';
+  readonly timeTier: 'asserted' | 'tsa-attested';
+  /** `n/a` for zero edges. `unconfirmed`: edges from the submission that only the withheld plan could confirm. */
+  readonly closure: { readonly status: 'ok' | 'failed' | 'n/a'; readonly edges: number; readonly unconfirmed: number };
+  readonly blobs: { readonly present: number; readonly withheld: number };
+  readonly statements: { readonly present: number; readonly withheld: number; readonly signed: number };
+  /** As the log tells it; absent when the log could not be read. */
+  readonly run?: {
+    readonly id: string;
+    readonly origin: string;
+    /** `running` while the run was not completed. */
+    readonly status: 'succeeded' | 'failed' | 'cancelled' | 'running';
+    readonly counts: Counts;
+    readonly items: number;
+    readonly attempts: number;
+    readonly events: number;
+    readonly submittedAt: string;
+    readonly completedAt?: string;
+  };
+  /** Trusted time of the seal minus the completion of the run: how long it could still have been rewritten unseen. */
+  readonly sealDelayMs?: number;
+  readonly facts: readonly Fact[];
+}
+
+export const exitCodes: Readonly<Record<Report['verdict'], number>> = { verified: 0, failed: 1, incomplete: 4 };

@@ -1,0 +1,60 @@
+/** The worker's `output.json` as a blob: what it says about products has to be what the log accepted. */
+import type { RunEvent } from '@pangolin/contracts/run-log';
+import { isUtf8 } from 'node:buffer';
+import { quote, Refusal, refuse } from './refusal.ts';
+import { isObject } from './shape.ts';
+
+type Fired = Extract<RunEvent, { kind: 'item.fired' }>;
+type Reconciled = Extract<RunEvent, { kind: 'item.reconciled' }>;
+
+export interface WorkerResult {
+  readonly runId: unknown;
+  readonly itemId: unknown;
+  readonly attempt: unknown;
+  readonly manifest: unknown;
+  readonly status: unknown;
+  /** Event name → digest. */
+  readonly products: ReadonlyMap<string, unknown>;
+  /** True when the blocks left something to say of their own. */
+  readonly asserted: boolean;
+  readonly blocks: number;
+}
+
+/** The worker writes it with any white space it likes; its digest fixes the bytes. @throws Refusal */
+export function readResult(what: string, bytes: Buffer): WorkerResult {
+  let value: unknown;
+  try {
+    if (!isUtf8(bytes)) refuse(`${quote(what)} is not UTF-8`);
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch (cause) {
+    throw new Refusal(`${quote(what)} is not JSON, but a result has to be`, { cause });
+  }
+  if (
+    !isObject(value) ||
+    value.schema !== 'output/1' ||
+    !isObject(value.products) ||
+    !isObject(value.products.outputs)
+  ) {
+    return refuse(`${quote(what)} is not the result of an attempt`);
+  }
+  const products = new Map<string, unknown>();
+  if (value.products.patch !== undefined) products.set('patch', digestIn(value.products.patch));
+  for (const [path, ref] of Object.entries(value.products.outputs)) products.set(`outputs/${path}`, digestIn(ref));
+  const { runId, itemId, attempt, manifest, status } = value;
+  const blocks = Array.isArray(value.blocks) ? value.blocks.length : 0;
+  return { runId, itemId, attempt, manifest, status, products, blocks, asserted: isObject(value.asserted) };
+}
+
+const digestIn = (ref: unknown): unknown => (isObject(ref) ? ref.sha256 : undefined);
+
+/** What does not agree with the events of its attempt, or undefined. */
+export function resultProblem(result: WorkerResult, fired: Fired, reconciled: Reconciled): string | undefined {
+  const { runId, itemId, attempt } = fired;
+  if (result.runId !== runId || result.itemId !== itemId || result.attempt !== attempt) return 'is of another attempt';
+  if (result.manifest !== fired.dispatch.sha256) return 'was made under another dispatch statement';
+  if (reconciled.status === 'done' && result.status !== 'succeeded') return 'does not say that the attempt succeeded';
+  const accepted = Object.entries(reconciled.outputs);
+  if (accepted.length !== result.products.size) return 'names other products than the log accepted';
+  const wrong = accepted.find(([name, { sha256 }]) => result.products.get(name) !== sha256);
+  return wrong && `has another ${quote(wrong[0])} than the log accepted`;
+}

@@ -1,0 +1,82 @@
+/** Closed object shapes: every key is known, every value checked. Anything else is refused, with its path. */
+import { isSha256 } from '@pangolin/contracts/digest';
+
+/** Undefined when the value is right, else what is wrong with it, starting with the path below it. */
+export type Check = (value: unknown) => string | undefined;
+
+/** A rule for one value as a predicate. */
+export const is =
+  (what: string, test: (value: unknown) => boolean): Check =>
+  (value) =>
+    test(value) ? undefined : ` is not ${what}`;
+
+/** Closed object; keys that end in `?` may be absent. Only own keys count, so `__proto__` is a key as any other. */
+export function object(members: Readonly<Record<string, Check>>): Check {
+  const known = new Map<string, Check>();
+  let required = 0;
+  for (const [key, check] of Object.entries(members)) {
+    const optional = key.endsWith('?');
+    known.set(optional ? key.slice(0, -1) : key, check);
+    if (!optional) required++;
+  }
+  const isRequired = (key: string): boolean => Object.hasOwn(members, key);
+  return (value) => {
+    if (!isObject(value)) return ' is not an object';
+    let seen = 0;
+    for (const key of Object.keys(value)) {
+      const check = known.get(key);
+      if (check === undefined) return ` has an unknown field ${JSON.stringify(key.slice(0, 100))}`;
+      const problem = check(value[key]);
+      if (problem !== undefined) return `.${key}${problem}`;
+      if (isRequired(key)) seen++;
+    }
+    if (seen === required) return undefined;
+    return ` lacks ${[...known.keys()].filter((key) => isRequired(key) && !Object.hasOwn(value, key)).join(', ')}`;
+  };
+}
+
+export function array(element: Check, limits: { readonly min?: number; readonly max: number }): Check {
+  return (value) => {
+    if (!Array.isArray(value)) return ' is not a list';
+    if (value.length < (limits.min ?? 0) || value.length > limits.max) return ` has ${value.length} elements`;
+    for (const [at, each] of value.entries()) {
+      const problem = element(each);
+      if (problem !== undefined) return `[${at}]${problem}`;
+    }
+    return undefined;
+  };
+}
+
+export function record(key: (key: string) => boolean, element: Check): Check {
+  return (value) => {
+    if (!isObject(value)) return ' is not an object';
+    for (const name of Object.keys(value)) {
+      if (!key(name)) return ` has a field that may not be called ${JSON.stringify(name.slice(0, 100))}`;
+      const problem = element(value[name]);
+      if (problem !== undefined) return `.${name.slice(0, 100)}${problem}`;
+    }
+    return undefined;
+  };
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+export const literal = (...values: readonly unknown[]): Check =>
+  is(values.map((value) => JSON.stringify(value)).join(' or '), (value) => values.includes(value));
+export const anything: Check = () => undefined;
+export const text = (max: number): Check =>
+  is(`a text of at most ${max} characters`, (value) => typeof value === 'string' && value.length <= max);
+export const count: Check = is('a whole number', (value) => Number.isSafeInteger(value) && (value as number) >= 0);
+export const hex64: Check = is('64 hexadecimal digits', isSha256);
+export const digest: Check = object({ sha256: hex64 });
+export const time: Check = is('a time (YYYY-MM-DDTHH:MM:SS.mmmZ)', isTime);
+
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
+
+export function isTime(value: unknown): value is string {
+  if (typeof value !== 'string' || !TIME.test(value)) return false;
+  const at = Date.parse(value);
+  return !Number.isNaN(at) && new Date(at).toISOString() === value;
+}

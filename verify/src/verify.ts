@@ -1,0 +1,129 @@
+/** Verifies a bundle against a trust document: every check in order, up to the first that does not hold. */
+import type { TrustDocument } from '@pangolin/contracts/trust';
+import type { BundleReader } from './bundle-reader.ts';
+import { attestations } from './checks/attestations.ts';
+import { blobs } from './checks/blobs.ts';
+import type { Check } from './checks/check.ts';
+import { checkpoint } from './checks/checkpoint.ts';
+import { closure } from './checks/closure.ts';
+import { events } from './checks/events.ts';
+import { inclusion } from './checks/inclusion.ts';
+import { rebuild } from './checks/rebuild.ts';
+import { seal } from './checks/seal.ts';
+import { signature } from './checks/signature.ts';
+import { structure } from './checks/structure.ts';
+import { time } from './checks/time.ts';
+import { witnesses } from './checks/witnesses.ts';
+import { Context } from './context.ts';
+import { Refusal } from './refusal.ts';
+import { REPORT_SCHEMA, type CheckId, type CheckResult, type Failure, type Report } from './report.ts';
+import { loadTrust } from './trust-file.ts';
+
+/** In the order of evidence.md §3.13. */
+export const checks: readonly Check[] = [
+  structure,
+  signature,
+  seal,
+  checkpoint,
+  inclusion,
+  rebuild,
+  time,
+  events,
+  closure,
+  blobs,
+  attestations,
+  witnesses,
+];
+
+export interface VerifyOptions {
+  /** The run that the bundle has to be of. */
+  readonly expectRun?: string;
+  /** Milliseconds since 1970; only findings depend on it. Default: the clock. */
+  readonly now?: number;
+}
+
+/**
+ * What the bundle holds is never trusted and never throws: whatever is wrong with it is in the report.
+ * @param trust the auditor's own; without one nothing can be verified and the verdict is at best `incomplete`.
+ * @throws PangolinError INVALID when the trust document cannot be used.
+ */
+export function verifyBundle(
+  reader: BundleReader,
+  trust: TrustDocument | undefined,
+  options: VerifyOptions = {},
+): Promise<Report> {
+  return verifyWith(reader, trust, options);
+}
+
+/** @param overruled a check whose refusal is passed over: how tests show that no other check would have noticed. */
+export async function verifyWith(
+  reader: BundleReader,
+  trust: TrustDocument | undefined,
+  options: VerifyOptions,
+  overruled?: CheckId,
+): Promise<Report> {
+  const context = new Context(reader, trust === undefined ? undefined : loadTrust(trust), {
+    expectRun: options.expectRun,
+    now: options.now ?? Date.now(),
+  });
+  const results = new Map<CheckId, CheckResult>();
+  let failed: Check | undefined;
+  for (const check of checks) {
+    if (failed) {
+      results.set(check.id, {
+        result: 'n/a',
+        detail: `It was not checked because of what is wrong before it (${failed.id}).`,
+      });
+      continue;
+    }
+    try {
+      results.set(check.id, await check.run(context));
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      results.set(check.id, { result: false, detail: sentence(error.message) });
+      if (check.id !== overruled) failed = check;
+    }
+  }
+  return report(context, Object.fromEntries(results) as Record<CheckId, CheckResult>, failed?.failure);
+}
+
+const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
+function report(context: Context, results: Record<CheckId, CheckResult>, failure: Failure | undefined): Report {
+  const { replay, lines, sealFile, trust } = context;
+  const complete = sealFile !== undefined && trust !== undefined;
+  const edges = replay?.edges ?? 0;
+  const closureFailed = results.closure.result === false;
+  return {
+    schema: REPORT_SCHEMA,
+    verdict: failure !== undefined ? 'failed' : complete ? 'verified' : 'incomplete',
+    ...(failure !== undefined && { failure }),
+    checks: results,
+    findings: context.findings,
+    // Neither an anchor nor a witness was checked, and without one the operator could have rewritten everything.
+    claim: 'tamper-detecting',
+    guarantee: 'detect',
+    timeTier: 'asserted',
+    closure: {
+      status: closureFailed ? 'failed' : results.closure.result === true ? 'ok' : 'n/a',
+      edges,
+      unconfirmed: replay?.unconfirmedEdges ?? 0,
+    },
+    blobs: context.blobs,
+    statements: context.statements,
+    ...(replay && {
+      run: {
+        id: replay.submitted.runId,
+        origin: replay.submitted.logOrigin,
+        status: replay.completed?.status ?? 'running',
+        counts: replay.counts,
+        items: replay.items,
+        attempts: replay.attempts.length,
+        events: lines!.length,
+        submittedAt: replay.submitted.at,
+        ...(replay.completed && { completedAt: replay.completed.at }),
+      },
+    }),
+    facts: context.facts,
+  };
+}

@@ -1,0 +1,175 @@
+/** task.json → what this worker is to do. Anything that is not exactly as it should be is ManifestRejected. */
+import { canonicalBytes, parseCanonical } from '@pangolin/contracts/canonical';
+import { isSha256, sha256, type Sha256 } from '@pangolin/contracts/digest';
+import { decodeBase64, PAYLOAD_TYPE } from '@pangolin/contracts/dsse';
+import { messageOf } from '@pangolin/contracts/errors';
+import { isId, type AttemptRef } from '@pangolin/contracts/ids';
+import type { PipelineSpec } from '@pangolin/contracts/pipeline';
+import type { PinnedWorkspace } from '@pangolin/contracts/run';
+import { predicateTypes } from '@pangolin/contracts/statement';
+import type { DispatchManifest, Grant, StandaloneTask, Task } from '@pangolin/contracts/task';
+import { parseDuration } from '@pangolin/contracts/units';
+import { isObject, pipelineProblem } from './check-pipeline.ts';
+import { ManifestRejected } from './failure.ts';
+
+export const TASK_BYTES_MAX = 8 * 2 ** 20;
+/** A standalone task that names no timeout; the same as the default of an item. */
+const STANDALONE_TIMEOUT_MS = 60 * 60_000;
+const INPUT_KEY = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+const DURATION = /^(?=.)(\d{1,6}d)?(\d{1,6}h)?(\d{1,6}m)?(\d{1,6}s)?(\d{1,6}ms)?$/;
+
+export interface PinnedInput {
+  readonly sha256: Sha256;
+  readonly grant: Grant;
+}
+
+export interface Assignment extends AttemptRef {
+  /** Digest of the manifest's payload; absent on a standalone task. */
+  readonly manifest?: Sha256;
+  readonly pipeline: PipelineSpec;
+  readonly timeoutMs: number;
+  readonly idleTimeoutMs?: number;
+  /** From SIGTERM to SIGKILL for a block that ran out of time; the worker's own grace where absent. */
+  readonly blockGraceMs?: number;
+  /** The manifest promises that blocks run as another uid than the runner. */
+  readonly separateUser: boolean;
+  readonly params: Readonly<Record<string, unknown>> | undefined;
+  /** What `params` must digest to; undefined on a standalone task, null when the manifest has none. */
+  readonly paramsSha256: Sha256 | null | undefined;
+  /** `copy`: what lies in `in/workspace` and `in/inputs`, pinned by nobody. */
+  readonly source:
+    | {
+        readonly kind: 'pinned';
+        readonly workspace?: PinnedWorkspace & { readonly grant: Grant };
+        readonly inputs: ReadonlyMap<string, PinnedInput>;
+      }
+    | { readonly kind: 'copy' };
+}
+
+/**
+ * @param manifest digest that the caller knows the manifest by; needed unless the task is a standalone one
+ * @throws ManifestRejected
+ */
+export function parseAssignment(bytes: Uint8Array, manifest: Sha256 | undefined): Assignment {
+  let task: unknown;
+  try {
+    task = JSON.parse(Buffer.from(bytes).toString('utf8'));
+  } catch {
+    throw new ManifestRejected('task.json is not JSON');
+  }
+  must(isObject(task), 'task.json is not an object');
+  if (task['schema'] === 'standalone-task/1') {
+    must(manifest === undefined, 'task.json is a standalone task, but a manifest was announced');
+    return standalone(task as unknown as StandaloneTask);
+  }
+  must(task['schema'] === 'task/1', 'task.json has no schema that this worker knows');
+  must(manifest !== undefined, 'PANGOLIN_MANIFEST_SHA256 is not set');
+  return dispatched(task as unknown as Task, manifest);
+}
+
+function standalone(task: StandaloneTask): Assignment {
+  const known = ['schema', 'pipeline', 'params', 'timeout', 'idleTimeout'];
+  const unknown = Object.keys(task).find((key) => !known.includes(key));
+  must(unknown === undefined, `task.json has an unknown field ${JSON.stringify(unknown)}`);
+  checkPipeline(task.pipeline);
+  must(task.params === undefined || isObject(task.params), 'its params are not an object');
+  for (const name of ['timeout', 'idleTimeout'] as const) {
+    must(task[name] === undefined || DURATION.test(task[name]), `its ${name} is not a duration`);
+  }
+  return {
+    runId: 'standalone',
+    itemId: 'task',
+    attempt: 1,
+    pipeline: task.pipeline,
+    timeoutMs: task.timeout === undefined ? STANDALONE_TIMEOUT_MS : parseDuration(task.timeout),
+    ...(task.idleTimeout === undefined ? {} : { idleTimeoutMs: parseDuration(task.idleTimeout) }),
+    separateUser: false,
+    params: task.params,
+    paramsSha256: undefined,
+    source: { kind: 'copy' },
+  };
+}
+
+function dispatched(task: Task, digest: Sha256): Assignment {
+  const predicate = openManifest(task.manifest, digest);
+  const { runId, itemId, attempt, limits, pipeline } = predicate;
+  must(isId(runId) && isId(itemId) && Number.isSafeInteger(attempt) && attempt >= 1, 'the manifest names no attempt');
+  checkPipeline(pipeline?.spec);
+  must(sha256(canonicalBytes(pipeline.spec)) === pipeline.sha256, 'the pipeline does not have its digest');
+  must(isObject(limits) && isMs(limits.timeoutMs) && isMs(limits.graceMs), 'the manifest has no limits');
+  must(limits.idleTimeoutMs === undefined || isMs(limits.idleTimeoutMs), 'its idle timeout is malformed');
+  must(isObject(task.grants) && isObject(task.grants.inputs), 'task.json has no grants');
+  must(task.params === undefined || isObject(task.params), 'its params are not an object');
+  return {
+    runId,
+    itemId,
+    attempt,
+    manifest: digest,
+    pipeline: pipeline.spec,
+    timeoutMs: limits.timeoutMs,
+    ...(limits.idleTimeoutMs === undefined ? {} : { idleTimeoutMs: limits.idleTimeoutMs }),
+    blockGraceMs: limits.graceMs,
+    separateUser: predicate.sandbox?.enforced?.user === 'separate',
+    params: task.params,
+    paramsSha256: predicate.params?.sha256 ?? null,
+    source: { kind: 'pinned', ...pinnedWorkspace(predicate, task), inputs: pinnedInputs(predicate, task) },
+  };
+}
+
+function openManifest(envelope: Task['manifest'], digest: Sha256): DispatchManifest {
+  must(isObject(envelope) && envelope.payloadType === PAYLOAD_TYPE, 'task.json holds no manifest envelope');
+  const payload = decodeBase64(envelope.payload);
+  must(payload !== undefined, 'the payload of the manifest is not base64');
+  must(sha256(payload) === digest, 'the manifest is not the one that was announced');
+  let statement: unknown;
+  try {
+    statement = parseCanonical(payload);
+  } catch (error) {
+    throw new ManifestRejected(`the manifest is ${messageOf(error)}`);
+  }
+  must(isObject(statement) && statement['predicateType'] === predicateTypes.dispatch, 'it is no dispatch statement');
+  const predicate = statement['predicate'];
+  must(isObject(predicate) && predicate['schema'] === 'dispatch/1', 'it is no dispatch/1 manifest');
+  return predicate as unknown as DispatchManifest;
+}
+
+function pinnedWorkspace(manifest: DispatchManifest, task: Task) {
+  const { workspace } = manifest;
+  if (workspace === undefined) return {};
+  const { kind, commit, sha256: digest, size } = workspace;
+  must(
+    kind === 'git' && /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(commit) && isSha256(digest) && Number.isSafeInteger(size),
+    'the workspace of the manifest is malformed',
+  );
+  return { workspace: { ...workspace, grant: checkGrant(task.grants.workspace, 'the workspace') } };
+}
+
+function pinnedInputs(manifest: DispatchManifest, task: Task): ReadonlyMap<string, PinnedInput> {
+  must(isObject(manifest.inputs), 'the manifest has no inputs');
+  const inputs = new Map<string, PinnedInput>();
+  for (const [key, ref] of Object.entries(manifest.inputs)) {
+    must(INPUT_KEY.test(key) && isSha256(ref?.sha256), `the input ${JSON.stringify(key)} is malformed`);
+    const grant = Object.hasOwn(task.grants.inputs, key) ? task.grants.inputs[key] : undefined;
+    inputs.set(key, { sha256: ref.sha256, grant: checkGrant(grant, `the input ${key}`) });
+  }
+  return inputs;
+}
+
+function checkGrant(grant: unknown, what: string): Grant {
+  must(isObject(grant), `task.json grants no access to ${what}`);
+  const { path, url } = grant;
+  if (typeof path === 'string' && url === undefined) return { path };
+  must(typeof url === 'string' && path === undefined, `the grant for ${what} is malformed`);
+  return { url };
+}
+
+function checkPipeline(spec: unknown): asserts spec is PipelineSpec {
+  const problem = pipelineProblem(spec);
+  must(problem === undefined, problem ?? '');
+}
+
+const isMs = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+function must(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new ManifestRejected(message);
+}

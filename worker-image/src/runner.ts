@@ -1,0 +1,187 @@
+/** The worker: stage ▸ blocks ▸ capture ▸ seal (design §8). */
+import { execFile } from 'node:child_process';
+import { access, mkdir, mkdtemp, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { canonicalBytes } from '@pangolin/contracts/canonical';
+import { messageOf } from '@pangolin/contracts/errors';
+import { attemptFile } from '@pangolin/contracts/layout';
+import type { Boot, Output } from '@pangolin/contracts/output';
+import { parseAssignment, TASK_BYTES_MAX, type Assignment } from './assignment.ts';
+import type { Attempt, Products } from './attempt.ts';
+import { createOnce } from './attempt-dir.ts';
+import { captureRest } from './blocks/capture.ts';
+import { runBlocks, type Blocks } from './blocks/block.ts';
+import { readAsserted } from './capture/asserted.ts';
+import { AttemptFailure, failureOf, ManifestRejected } from './failure.ts';
+import { LogWriter, now } from './log-writer.ts';
+import { optionsFrom, type WorkerOptions } from './options.ts';
+import { seal } from './seal.ts';
+import { stage } from './stage/stage.ts';
+import { WORKER_VERSION } from './version.ts';
+
+/** Exit codes of the worker; part of the protocol with the providers. */
+export const EXIT = {
+  /** output.json says succeeded. */
+  succeeded: 0,
+  /** output.json says failed. */
+  failed: 1,
+  /** Another worker has this attempt; nothing was touched. */
+  taken: 3,
+  /** The manifest is not acceptable; nothing was written. */
+  rejected: 4,
+} as const;
+
+/** Of the grace period, this part is kept for output.json itself. */
+const SEAL_SHARE = 0.15;
+
+/** Runs the attempt that `options` point at. @returns one of EXIT. @throws when not even output.json can be written */
+export async function runWorker(options: WorkerOptions): Promise<number> {
+  process.umask(0o022);
+  let assignment: Assignment;
+  try {
+    assignment = parseAssignment(await readTask(options.inDir), options.manifest);
+  } catch (error) {
+    const what = error instanceof ManifestRejected ? 'the manifest is rejected' : 'the task cannot be read';
+    process.stderr.write(`pangolin-worker: ${what}: ${messageOf(error)}\n`);
+    return EXIT.rejected;
+  }
+  if (!(await boot(assignment, options))) {
+    process.stderr.write('pangolin-worker: another worker has this attempt already\n');
+    return EXIT.taken;
+  }
+  const output = await attemptOnce(assignment, options);
+  return output.status === 'succeeded' ? EXIT.succeeded : EXIT.failed;
+}
+
+/**
+ * `pangolin worker run DIR`: DIR/in holds a standalone task, DIR/out gets the attempt. Stops on SIGTERM and SIGINT.
+ * @returns one of EXIT
+ */
+export async function runStandalone(dir: string): Promise<number> {
+  const cancel = new AbortController();
+  const stop = (): void => cancel.abort();
+  process.on('SIGTERM', stop).on('SIGINT', stop);
+  const workDir = await mkdtemp(join(tmpdir(), 'pangolin-work-'));
+  try {
+    const outDir = join(dir, 'out');
+    await mkdir(outDir, { recursive: true });
+    const { manifest: _, ...options } = optionsFrom(process.env, cancel.signal);
+    return await runWorker({ ...options, inDir: join(dir, 'in'), outDir, workDir });
+  } finally {
+    process.off('SIGTERM', stop).off('SIGINT', stop);
+    await rm(workDir, { recursive: true, force: true });
+  }
+}
+
+async function readTask(inDir: string): Promise<Buffer> {
+  const file = await open(join(inDir, 'task.json'));
+  try {
+    const { size } = await file.stat();
+    if (size > TASK_BYTES_MAX) throw new ManifestRejected(`task.json is larger than ${TASK_BYTES_MAX} bytes`);
+    return await file.readFile();
+  } finally {
+    await file.close();
+  }
+}
+
+/** The fence. @returns false when somebody else has passed it. */
+async function boot(assignment: Assignment, { outDir, path }: WorkerOptions): Promise<boolean> {
+  const taken = await access(join(outDir, attemptFile.boot)).then(
+    () => true,
+    () => false,
+  );
+  if (taken) return false;
+  const git = await promisify(execFile)('git', ['--version'], { env: { PATH: path } }).catch(() => undefined);
+  const record: Boot = {
+    schema: 'boot/1',
+    ...identityOf(assignment),
+    worker: {
+      version: WORKER_VERSION,
+      node: process.versions.node,
+      git: git?.stdout.replace('git version', '').trim() ?? 'none',
+    },
+    at: now(),
+  };
+  return createOnce(outDir, attemptFile.boot, canonicalBytes(record));
+}
+
+/** From boot to seal; whatever goes wrong in between is in the output. */
+async function attemptOnce(assignment: Assignment, options: WorkerOptions): Promise<Output> {
+  const startedAt = now();
+  const log = new LogWriter(options.outDir);
+  const { halt, giveUp, release } = deadlines(assignment, options);
+  const products: Products = {};
+  let blocks: Blocks = { results: skippedBlocks(assignment) };
+  let asserted: Output['asserted'];
+  let failure: AttemptFailure | undefined;
+  try {
+    const staged = await stage(assignment, options, halt);
+    const attempt: Attempt = { assignment, options, log, halt, giveUp, staged };
+    blocks = await runBlocks(attempt, products);
+    failure = blocks.failure;
+    await captureRest(attempt, products);
+    asserted = await readAsserted(staged.places, (line) => log.worker(line));
+  } catch (error) {
+    const late = failureOf(error, 'WorkerFailed', 'the worker failed');
+    failure = failure === undefined ? late : both(failure, late);
+  } finally {
+    release();
+  }
+  if (failure !== undefined) log.worker(`failed: ${failure.reason}: ${failure.message}`);
+  const output: Output = {
+    schema: 'output/1',
+    ...identityOf(assignment),
+    status: failure === undefined ? 'succeeded' : 'failed',
+    ...(failure === undefined ? {} : { reason: failure.reason, message: failure.message }),
+    partial: failure !== undefined,
+    startedAt,
+    finishedAt: now(),
+    blocks: [...blocks.results],
+    products: { ...(products.patch === undefined ? {} : { patch: products.patch }), outputs: products.outputs ?? {} },
+    logs: log.close(),
+    ...(asserted === undefined ? {} : { asserted }),
+  };
+  return seal(options.outDir, output, () => rm(join(options.workDir, 'workspace'), { recursive: true, force: true }));
+}
+
+/** `halt` ends the blocks: out of time, or told to stop. `giveUp` ends the capture when the grace period runs out. */
+function deadlines({ timeoutMs }: Assignment, { cancel, graceMs }: WorkerOptions) {
+  const halt = new AbortController();
+  const giveUp = new AbortController();
+  const timers: NodeJS.Timeout[] = [];
+  const later = (ms: number, controller: AbortController, failure: AttemptFailure): void => {
+    timers.push(setTimeout(() => controller.abort(failure), Math.min(ms, 2 ** 31 - 1)));
+  };
+  later(timeoutMs, halt, new AttemptFailure('TimedOut', `the item ran longer than ${timeoutMs} ms`));
+  const onCancel = (): void => {
+    halt.abort(new AttemptFailure('Cancelled', 'the worker was told to stop'));
+    const late = new AttemptFailure('CaptureFailed', 'there was no time left in the grace period to capture');
+    later(graceMs * (1 - SEAL_SHARE), giveUp, late);
+  };
+  cancel.addEventListener('abort', onCancel);
+  if (cancel.aborted) onCancel();
+  const release = (): void => {
+    timers.forEach(clearTimeout);
+    cancel.removeEventListener('abort', onCancel);
+  };
+  return { halt: halt.signal, giveUp: giveUp.signal, release };
+}
+
+function both(first: AttemptFailure, late: AttemptFailure): AttemptFailure {
+  return new AttemptFailure(first.reason, `${first.message}; besides, ${late.message}`, { cause: first });
+}
+
+function skippedBlocks({ pipeline }: Assignment): Output['blocks'] {
+  return pipeline.blocks.map(({ kind, id }, index) => ({
+    index,
+    ...(id === undefined ? {} : { id }),
+    kind,
+    status: 'skipped' as const,
+  }));
+}
+
+function identityOf({ runId, itemId, attempt, manifest }: Assignment) {
+  return { runId, itemId, attempt, ...(manifest === undefined ? {} : { manifest }) };
+}

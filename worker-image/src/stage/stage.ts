@@ -1,0 +1,132 @@
+/** Stage: from the assignment to a directory in which blocks can run. */
+import { lstat, mkdir, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { canonical, canonicalBytes } from '@pangolin/contracts/canonical';
+import { sha256 } from '@pangolin/contracts/digest';
+import { OUTPUT_BYTES_MAX } from '@pangolin/contracts/limits';
+import type { Assignment } from '../assignment.ts';
+import { importBaseline } from '../capture/baseline.ts';
+import { AttemptFailure, failureOf } from '../failure.ts';
+import type { WorkerOptions } from '../options.ts';
+import { placesOf, type Places } from '../places.ts';
+import { copyFileInto, copyTree } from './copy.ts';
+import { fetchGrant } from './fetch.ts';
+import { closeToOthers, openToOthers } from './privacy.ts';
+import { give, initRepo, own, packPath, stageCommit } from './workspace.ts';
+
+export interface Staged {
+  readonly places: Places;
+  /** What the workspace is compared with; undefined while nothing has been laid out. */
+  readonly baseTree: string;
+}
+
+/** @throws AttemptFailure, mostly StageFailed */
+export async function stage(assignment: Assignment, options: WorkerOptions, halt: AbortSignal): Promise<Staged> {
+  const places = placesOf(options);
+  try {
+    checkParams(assignment);
+    if (assignment.separateUser && places.user === undefined) {
+      throw new AttemptFailure('StageFailed', 'the manifest promises a separate block user, and there is none here');
+    }
+    await makePlaces(places, options);
+    const baseTree = await layOutWorkspace(assignment, places, options, halt);
+    await layOutExtras(assignment, places, options, halt);
+    return { places, baseTree };
+  } catch (error) {
+    if (halt.aborted) throw halt.reason;
+    throw failureOf(error, 'StageFailed', 'staging failed');
+  }
+}
+
+function checkParams({ params, paramsSha256 }: Assignment): void {
+  if (paramsSha256 === undefined) return;
+  const actual = params === undefined ? null : sha256(canonicalBytes(params));
+  if (actual === paramsSha256) return;
+  throw new AttemptFailure('StageFailed', 'the params of task.json do not have the digest of the manifest');
+}
+
+/** The scratch directories; with a separate block user, nothing of the runner's stays open to it. */
+async function makePlaces(places: Places, { workDir, inDir, outDir }: WorkerOptions): Promise<void> {
+  await mkdir(workDir, { recursive: true });
+  if (places.user !== undefined) {
+    await openToOthers(workDir, places.user);
+    await closeToOthers(inDir, 'read', places.user);
+    await closeToOthers(outDir, 'write', places.user);
+  }
+  await mkdir(places.private, { mode: 0o700 });
+  for (const dir of [places.workspace, places.home, places.tmp]) {
+    await mkdir(dir, { mode: dir === places.workspace ? 0o755 : 0o700 });
+    await own(dir, places.user);
+  }
+}
+
+async function layOutWorkspace(
+  { source }: Assignment,
+  places: Places,
+  { inDir }: WorkerOptions,
+  halt: AbortSignal,
+): Promise<string> {
+  const pinned = source.kind === 'pinned' ? source.workspace : undefined;
+  await initRepo(places, pinned?.commit, halt);
+  if (pinned !== undefined) {
+    const target = packPath(places, pinned);
+    const { grant, sha256: digest, size } = pinned;
+    const pack = { what: 'the workspace', grant, sha256: digest, bytesMax: size, target, owner: undefined };
+    await fetchGrant(inDir, pack, halt);
+    return stageCommit(places, pinned, halt);
+  }
+  const given = join(inDir, 'workspace');
+  if (source.kind === 'copy' && (await isDirectory(given))) await copyTree(given, places, halt);
+  return importBaseline(places, halt);
+}
+
+/** inputs/, outputs/ and .pangolin/inputs.json, all owned by the block user. */
+async function layOutExtras(
+  { source, params }: Assignment,
+  places: Places,
+  { inDir }: WorkerOptions,
+  halt: AbortSignal,
+): Promise<void> {
+  const { user } = places;
+  for (const dir of [places.inputs, places.outputs, join(places.workspace, '.pangolin')]) await ensureDir(dir, places);
+  await refusingCollision('.pangolin/inputs.json', () => give(places.params, canonical(params ?? {}), user));
+  if (source.kind === 'pinned') {
+    for (const [key, { sha256: digest, grant }] of source.inputs) {
+      const what = `the input ${key}`;
+      const target = join(places.inputs, key);
+      const input = { what, grant, sha256: digest, bytesMax: OUTPUT_BYTES_MAX, target, owner: user };
+      await refusingCollision(`inputs/${key}`, () => fetchGrant(inDir, input, halt));
+    }
+    return;
+  }
+  const given = join(inDir, 'inputs');
+  if (!(await isDirectory(given))) return;
+  for (const key of await readdir(given)) {
+    await refusingCollision(`inputs/${key}`, () => copyFileInto(join(given, key), join(places.inputs, key), user));
+  }
+}
+
+async function refusingCollision(name: string, write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    throw new AttemptFailure('StageFailed', `${name} exists in the workspace already; rename it there`);
+  }
+}
+
+/** Never follows a link that the workspace brought along. */
+async function ensureDir(dir: string, places: Places): Promise<void> {
+  const there = await lstat(dir).catch(() => undefined);
+  if (there?.isDirectory()) return;
+  if (there !== undefined) {
+    const name = dir.slice(places.workspace.length + 1);
+    throw new AttemptFailure('StageFailed', `${name} of the workspace is not a directory; the name is reserved`);
+  }
+  await mkdir(dir, { mode: 0o755 });
+  await own(dir, places.user);
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
+}

@@ -1,15 +1,17 @@
 // Bundles the programs that ship as one file: the worker of the task image.
+// node scripts/build.mjs [DIR]: into DIR, or each into its package's dist/.
 import { build } from 'esbuild';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const [dir] = process.argv.slice(2);
 const bundles = [{ entry: 'worker-image/src/main.ts', out: 'worker-image/dist/worker.mjs' }];
 
 for (const { entry, out } of bundles) {
   await build({
     entryPoints: [join(root, entry)],
-    outfile: join(root, out),
+    outfile: dir === undefined ? join(root, out) : join(dir, basename(out)),
     bundle: true,
     platform: 'node',
     format: 'esm',

@@ -27,6 +27,8 @@ export interface Context {
   /** stdout is a terminal and the format is text. */
   readonly interactive: boolean;
   readonly paint: Paint;
+  /** The same for stderr. */
+  readonly paintError: Paint;
   /** As given; commands show it in messages. */
   readonly location: string;
   /** A line of the result. */
@@ -58,6 +60,7 @@ export function createContext(globals: ReadonlyMap<string, string | true>): Cont
     json,
     interactive: process.stdout.isTTY && !json,
     paint: paintFor(process.stdout),
+    paintError: paintFor(process.stderr),
     location,
     print: (text) => writeOut(`${text}\n`),
     write: writeOut,

@@ -6,7 +6,11 @@ import { printable } from './terminal.ts';
 const INTERNAL_EXIT = 1;
 
 /** `{"error": {code, message, hint?, details?, exitCode}}` with JSON, else `error: … [CODE]` and `hint: …`. */
-export function renderFailure(error: unknown, json: boolean, paint: Paint): { readonly text: string; readonly exitCode: number } {
+export function renderFailure(
+  error: unknown,
+  json: boolean,
+  paint: Paint,
+): { readonly text: string; readonly exitCode: number } {
   const known = isPangolinError(error) ? error : undefined;
   const code = known?.code ?? 'INTERNAL';
   const exitCode = known?.exitCode ?? INTERNAL_EXIT;
@@ -14,7 +18,13 @@ export function renderFailure(error: unknown, json: boolean, paint: Paint): { re
   const message = messageOf(error);
   if (json) {
     const details = known?.details;
-    const body = { code, message, ...(hint !== undefined && { hint }), ...(details !== undefined && { details }), exitCode };
+    const body = {
+      code,
+      message,
+      ...(hint !== undefined && { hint }),
+      ...(details !== undefined && { details }),
+      exitCode,
+    };
     return { text: `${JSON.stringify({ error: body })}\n`, exitCode };
   }
   const lines = [`${paint('red', 'error:')} ${printable(message)} [${code}]`];

@@ -10,5 +10,7 @@ if (major < 22 || (major === 22 && minor < 18)) {
   process.exit(5);
 }
 module.enableCompileCache();
+// For this process only: workers and the blocks they run are not to write into our cache.
+delete process.env.NODE_COMPILE_CACHE;
 const { main } = await import('./program.ts');
 process.exitCode = await main(process.argv.slice(2));

@@ -10,14 +10,17 @@ import { renderUsage, usageOf } from './usage.ts';
 
 export const PROGRAM = 'pangolin';
 
-export const program: CommandDef = group('Offload agents and jobs: a Run spec in, reviewable patches and evidence out', {
-  orch: async () => (await import('./commands/orch.ts')).orch,
-  pipeline: async () => (await import('./commands/pipeline.ts')).pipeline,
-  verify: async () => (await import('./commands/verify.ts')).verify,
-  worker: async () => (await import('./commands/worker.ts')).worker,
-  doctor: async () => (await import('./commands/doctor.ts')).doctor,
-  init: async () => (await import('./commands/init.ts')).init,
-});
+export const program: CommandDef = group(
+  'Offload agents and jobs: a Run spec in, reviewable patches and evidence out',
+  {
+    orch: async () => (await import('./commands/orch.ts')).orch,
+    pipeline: async () => (await import('./commands/pipeline.ts')).pipeline,
+    verify: async () => (await import('./commands/verify.ts')).verify,
+    worker: async () => (await import('./commands/worker.ts')).worker,
+    doctor: async () => (await import('./commands/doctor.ts')).doctor,
+    init: async () => (await import('./commands/init.ts')).init,
+  },
+);
 
 /** Never throws: what goes wrong is on stderr and in the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -61,7 +64,9 @@ async function usageText({ command, path }: Resolved, stream: NodeJS.WriteStream
 }
 
 async function version(): Promise<number> {
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
   await writeOut(`${PROGRAM} ${version}\n`);
   return 0;
 }
@@ -70,6 +75,8 @@ async function version(): Promise<number> {
 function wantsJson(argv: readonly string[]): boolean {
   return argv.some(
     (word, index) =>
-      word === '-ojson' || word === '--output=json' || (word === 'json' && ['-o', '--output'].includes(argv[index - 1] ?? '')),
+      word === '-ojson' ||
+      word === '--output=json' ||
+      (word === 'json' && ['-o', '--output'].includes(argv[index - 1] ?? '')),
   );
 }

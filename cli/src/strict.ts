@@ -28,7 +28,12 @@ export interface Line {
  * Follows words to the command they name. Global flags may stand anywhere between them.
  * @throws PangolinError USAGE for a word that names no command.
  */
-export async function resolveCommand(root: CommandDef, name: string, argv: readonly string[], globals: Flags): Promise<Resolved> {
+export async function resolveCommand(
+  root: CommandDef,
+  name: string,
+  argv: readonly string[],
+  globals: Flags,
+): Promise<Resolved> {
   const rest: string[] = [];
   const path = [name];
   let command = root;
@@ -118,11 +123,17 @@ function valueOf(raw: string, flag: Flag, value: string | undefined, inline: boo
   }
   // `--actor --wait`: the next flag is not the value that was forgotten. A lone `-` is standard input.
   if (value === undefined || value === '' || (!inline && value.startsWith('-') && value !== '-')) {
-    throw usage(`${raw} needs a value`, value?.startsWith('-') ? `For a value that starts with -, write ${raw}=${value}.` : undefined);
+    throw usage(
+      `${raw} needs a value`,
+      value?.startsWith('-') ? `For a value that starts with -, write ${raw}=${value}.` : undefined,
+    );
   }
   const options = 'options' in flag ? flag.options : undefined;
   if (options && !options.includes(value)) {
-    throw usage(`${raw} cannot be ${show(value)}`, `${meant(nearest(value, options))}It is one of ${options.join(', ')}.`);
+    throw usage(
+      `${raw} cannot be ${show(value)}`,
+      `${meant(nearest(value, options))}It is one of ${options.join(', ')}.`,
+    );
   }
   if (flag.number) {
     const { min, max } = flag.number;
@@ -156,13 +167,21 @@ function checkWords(words: readonly string[], own: Flags, path: readonly string[
 
 function unknownFlag(raw: string, flags: Flags, path: readonly string[]): PangolinError {
   const known = Object.entries(flags).filter(([, flag]) => flag.type !== 'positional');
-  const guess = raw.startsWith('--') ? nearest(raw.slice(2), known.map(([name]) => name)) : undefined;
+  const guess = raw.startsWith('--')
+    ? nearest(
+        raw.slice(2),
+        known.map(([name]) => name),
+      )
+    : undefined;
   return usage(`unknown flag ${show(raw)}`, `${meant(guess && `--${guess}`)}${helpHint(path)}`);
 }
 
 function unknownCommand(word: string, path: readonly string[], known: readonly string[]): PangolinError {
   const guess = nearest(word, known);
-  return usage(`${path.join(' ')} has no command ${show(word)}`, `${meant(guess && `${path.join(' ')} ${guess}`)}${helpHint(path)}`);
+  return usage(
+    `${path.join(' ')} has no command ${show(word)}`,
+    `${meant(guess && `${path.join(' ')} ${guess}`)}${helpHint(path)}`,
+  );
 }
 
 const meant = (guess: string | undefined): string => (guess === undefined ? '' : `Did you mean ${guess}? `);

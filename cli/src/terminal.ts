@@ -42,5 +42,8 @@ export function leaveQuietlyOnClosedPipe(): void {
 /** Text of workers, files and users on one line of a terminal: without escape sequences and control characters. */
 export function printable(text: string): string {
   // eslint-disable-next-line no-control-regex -- exactly these are to go
-  return stripVTControlCharacters(text).replace(/[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, ' ');
+  return stripVTControlCharacters(text).replace(
+    /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
+    ' ',
+  );
 }

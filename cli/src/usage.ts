@@ -83,7 +83,8 @@ function columns(rows: readonly Row[]): string[] {
   return rows.flatMap(([term, text]) => {
     const lines = wrap(text, WIDTH - left - 4);
     const indent = ' '.repeat(left + 4);
-    const first = term.length > left ? [`  ${term}`, `${indent}${lines[0] ?? ''}`] : [`  ${term.padEnd(left)}  ${lines[0] ?? ''}`];
+    const first =
+      term.length > left ? [`  ${term}`, `${indent}${lines[0] ?? ''}`] : [`  ${term.padEnd(left)}  ${lines[0] ?? ''}`];
     return [...first, ...lines.slice(1).map((line) => indent + line)].map((line) => line.trimEnd());
   });
 }

@@ -99,7 +99,7 @@ class Walk {
     else if (schema.type === 'number' || schema.type === 'integer') this.#number(schema, value as number, path);
   }
 
-  #wrongType(schemas: readonly Schema[], value: unknown, path: string): void {
+  #wrongType(schemas: readonly Schema[], value: unknown, path: string, about?: string): void {
     const wanted = [...new Set(schemas.map((s) => (s.pattern ? formatOf(s.pattern).what : names[s.type ?? 'object'])))];
     const quotable = ['number', 'boolean'].includes(typeof value) && schemas.some((s) => s.type === 'string');
     const numeric =
@@ -112,7 +112,7 @@ class Walk {
         : value === null
           ? 'Write a value, or remove the field.'
           : pattern === undefined
-            ? undefined
+            ? about
             : formatOf(pattern).hint;
     this.#add(path, 'WrongType', `${nameOf(path)} must be ${wanted.join(' or ')}, found ${show(value)}`, hint);
   }
@@ -120,7 +120,7 @@ class Walk {
   #choice(options: readonly unknown[], value: unknown, path: string): void {
     if (options.includes(value)) return;
     const texts = options.map(String);
-    const meant = typeof value === 'string' ? nearest(value, texts) : undefined;
+    const meant = typeof value === 'string' && texts.length > 1 ? nearest(value, texts) : undefined;
     const wanted = texts.length === 1 ? `\`${texts[0]}\`` : `one of ${texts.map((text) => `\`${text}\``).join(', ')}`;
     const hint = meant === undefined ? undefined : `Did you mean \`${meant}\`?`;
     this.#add(path, 'InvalidValue', `${nameOf(path)} must be ${wanted}, found ${show(value)}`, hint);
@@ -135,7 +135,7 @@ class Walk {
             value,
             path,
           )
-        : this.#wrongType(arms, value, path);
+        : this.#wrongType(arms, value, path, schema.description);
     }
     const [only] = fitting;
     if (fitting.every((arm) => arm.const !== undefined)) {

@@ -111,8 +111,8 @@ export function whyNotOutputPath(path: string): string | undefined {
 }
 
 /**
- * Kahn's algorithm leaves exactly the items that wait for a cycle; from each, following one waiting dependency after the
- * other must come round. Iterative: a chain may have as many items as a run.
+ * One cycle of every group of items that wait for each other. Kahn's algorithm first, because most runs have none.
+ * Iterative throughout: a chain may have as many items as a run.
  */
 function findCycles(
   items: readonly GraphItem[],
@@ -122,40 +122,68 @@ function findCycles(
   findings: Finding[],
 ): void {
   const waiting = waitingForever(items, dependencies, indexes);
-  const visited = new Set<number>();
-  for (const start of waiting) {
+  const edges = (index: number): number[] =>
+    dependencies[index]!.flatMap((id) => {
+      const next = id === items[index]!.id ? undefined : indexes.get(id);
+      return next !== undefined && waiting.has(next) ? next : [];
+    });
+  for (const group of strongGroups(waiting, edges)) {
     if (findings.length >= PROBLEMS_MAX) return;
-    const path = new Map<number, number>();
-    let here: number | undefined = start;
-    while (here !== undefined && !visited.has(here)) {
-      visited.add(here);
-      path.set(here, path.size);
-      here = nextWaiting(here, items, dependencies, indexes, waiting);
-    }
-    const from = here === undefined ? undefined : path.get(here);
-    if (from === undefined) continue;
-    const ids = [...path.keys()].slice(from).map((index) => items[index]!.id);
+    const cycle = cycleWithin(new Set(group), edges);
     findings.push({
-      path: pointerTo(pointerTo(at, here!), 'depends_on'),
+      path: pointerTo(pointerTo(at, cycle[0]!), 'depends_on'),
       code: 'Cycle',
-      message: `these items wait for each other: ${cycleText(ids)}`,
+      message: `these items wait for each other: ${cycleText(cycle.map((index) => items[index]!.id))}`,
       hint: 'Remove one of these dependencies.',
     });
   }
 }
 
-function nextWaiting(
-  index: number,
-  items: readonly GraphItem[],
-  dependencies: readonly (readonly string[])[],
-  indexes: ReadonlyMap<string, number>,
-  waiting: ReadonlySet<number>,
-): number | undefined {
-  for (const id of dependencies[index]!) {
-    const next = id === items[index]!.id ? undefined : indexes.get(id);
-    if (next !== undefined && waiting.has(next)) return next;
+/** Tarjan's strongly connected components of more than one node, with a stack of its own. */
+function strongGroups(nodes: Iterable<number>, edges: (node: number) => number[]): number[][] {
+  const groups: number[][] = [];
+  const order = new Map<number, number>();
+  const lowest = new Map<number, number>();
+  const open: number[] = [];
+  const isOpen = new Set<number>();
+  for (const root of nodes) {
+    if (order.has(root)) continue;
+    const calls: { readonly node: number; readonly left: number[] }[] = [];
+    const enter = (node: number): void => {
+      order.set(node, order.size);
+      lowest.set(node, order.get(node)!);
+      open.push(node);
+      isOpen.add(node);
+      calls.push({ node, left: edges(node) });
+    };
+    enter(root);
+    for (let call = calls.at(-1); call; call = calls.at(-1)) {
+      const { node, left } = call;
+      const next = left.pop();
+      if (next === undefined) {
+        calls.pop();
+        const parent = calls.at(-1)?.node;
+        if (parent !== undefined) lowest.set(parent, Math.min(lowest.get(parent)!, lowest.get(node)!));
+        if (lowest.get(node) !== order.get(node)) continue;
+        const group = open.splice(open.lastIndexOf(node));
+        for (const member of group) isOpen.delete(member);
+        if (group.length > 1) groups.push(group);
+      } else if (!order.has(next)) enter(next);
+      else if (isOpen.has(next)) lowest.set(node, Math.min(lowest.get(node)!, order.get(next)!));
+    }
   }
-  return undefined;
+  return groups;
+}
+
+/** Inside of such a group every node leads to another one of it, so following them comes round. Starts at the first item. */
+function cycleWithin(group: ReadonlySet<number>, edges: (node: number) => number[]): number[] {
+  const path = new Map<number, number>();
+  let here = Math.min(...[...group].slice(0, 1000));
+  while (!path.has(here)) {
+    path.set(here, path.size);
+    here = edges(here).find((next) => group.has(next))!;
+  }
+  return [...path.keys()].slice(path.get(here));
 }
 
 function waitingForever(

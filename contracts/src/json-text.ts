@@ -22,6 +22,8 @@ const [QUOTE, BACKSLASH, OPEN, CLOSE, OPEN_LIST, CLOSE_LIST, COMMA, COLON] = [..
   c.charCodeAt(0),
 ) as [number, number, number, number, number, number, number, number];
 
+const CUT = 'It may be cut off: compare its size with the original.';
+
 class Stop extends Error {
   readonly fault: TextFault;
   constructor(fault: TextFault) {
@@ -160,7 +162,7 @@ class Scanner {
       } else if (code < 0x20) {
         this.#fail('Syntax', 'a string holds a raw control character', 'Write it as an escape such as \\n.', at);
       } else if (Number.isNaN(code)) {
-        this.#fail('Truncated', 'the file ends inside a string', undefined, start);
+        this.#fail('Truncated', 'the file ends inside a string', CUT, start);
       }
     }
     if (!escaped) return wanted ? this.#text.slice(start + 1, this.#at - 1) : '';
@@ -209,7 +211,7 @@ class Scanner {
     if (this.#at >= this.#text.length) {
       const what =
         opened === undefined ? '' : this.#text.charCodeAt(opened) === OPEN ? ' inside an object' : ' inside a list';
-      this.#fail('Truncated', `the file ends${what}`, 'It may be cut off: compare its size with the original.', opened);
+      this.#fail('Truncated', `the file ends${what}`, CUT, opened);
     }
     const found = JSON.stringify(String.fromCodePoint(this.#text.codePointAt(this.#at)!));
     this.#fail('Syntax', `expected ${wanted}, found ${found}`);

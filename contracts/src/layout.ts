@@ -8,6 +8,8 @@ export const RECEIPTS = 'receipts/';
 export const RUNS = 'runs/';
 export const LOG = 'log/';
 export const LEASE = 'controller/lease.json';
+/** What a deployment says its own keys are (contracts/trust). */
+export const TRUST = 'controller/trust.json';
 
 export const inboxKey = (name: string): string => `${INBOX}${name}`;
 export const controlKey = (id: string): string => `${CONTROL}${id}.json`;

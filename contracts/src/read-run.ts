@@ -7,8 +7,9 @@ import { canonical } from './canonical.ts';
 import { checkPipeline } from './check-pipeline.ts';
 import { sha256, type Sha256 } from './digest.ts';
 import { PROBLEMS_MAX, type Finding } from './explain.ts';
+import { show } from './formats.ts';
 import { checkGraph } from './graph.ts';
-import { isId } from './ids.ts';
+import { encodeSegment, isId } from './ids.ts';
 import { liftItem, liftedPath, type Lifted } from './lift.ts';
 import { located } from './located.ts';
 import { normaliseItem } from './normalise.ts';
@@ -51,6 +52,9 @@ export interface RunPointers {
   item(index: number, field: 'pipeline' | 'workspace'): string;
 }
 
+/** An id is one segment of a storage key, and no file name is longer than 255 bytes. */
+const ENCODED_ID_MAX = 250;
+
 type Spec = Run['spec'];
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -72,7 +76,7 @@ export function readRun(bytes: Uint8Array, file: string): ReadRun {
   if (findings.length > 0 || !conforms(form.kind, lifted.document)) return refuse(findings, id);
 
   const spelled = spellOnce(lifted.document as unknown as Fields, form);
-  const normalised = normalise(spelled.spec, form);
+  const normalised = normalise(spelled.id, spelled.spec, form);
   if (normalised.findings.length > 0) return refuse(normalised.findings, id);
   return {
     ok: true,
@@ -159,6 +163,7 @@ function liftItems(document: Fields, form: Form): LiftedDocument {
 /* ---- checks beyond the schema, and the normal form ---- */
 
 function normalise(
+  runId: string,
   spec: Spec,
   form: Form,
 ): { readonly items: NormalisedItem[]; readonly findings: readonly Finding[] } {
@@ -173,9 +178,16 @@ function normalise(
     checked.add(pipeline);
     findings.push(...checkPipeline(pipeline, path));
   };
+  const checkKey = (id: string, path: string): void => {
+    if (id.length <= ENCODED_ID_MAX / 3 || encodeSegment(id).length <= ENCODED_ID_MAX) return;
+    const message = `the id ${show(id)} has more than ${ENCODED_ID_MAX} characters once its @, : and + are percent-encoded`;
+    findings.push({ path, code: 'TooLong', message, hint: 'It becomes a file name; make it shorter.' });
+  };
+  checkKey(runId, form.kind === 'run' ? '/metadata/name' : '/id');
   checkOnce(spec.defaults?.pipeline, `${defaultsAt}/pipeline`);
   const items = spec.items.flatMap((item: Item, index) => {
     if (findings.length >= PROBLEMS_MAX) return [];
+    checkKey(item.id, `${pointerTo(at, index)}/id`);
     checkOnce(item.pipeline, `${pointerTo(at, index)}/pipeline`);
     const dependencies = graph.dependencies[index]!;
     const places = { item: pointerTo(at, index), defaults: defaultsAt, spec: form.spec };

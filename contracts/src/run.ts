@@ -72,7 +72,8 @@ export const Workspace = Type.Union(
             url: Type.String({
               minLength: 1,
               maxLength: 4096,
-              description: 'A local path (folder storage only) or an allowed remote.',
+              description:
+                'A local path (folder storage only) or an allowed remote. Uncommitted changes are not part of it: use `path`.',
             }),
             commit: Type.Optional(
               Type.String({ pattern: COMMIT_PATTERN, description: 'A commit, shortened or in full.' }),
@@ -95,7 +96,13 @@ export const Workspace = Type.Union(
       closed,
     ),
     Type.Object(
-      { path: Type.String({ minLength: 1, maxLength: 4096, description: 'A local folder (folder storage only).' }) },
+      {
+        path: Type.String({
+          minLength: 1,
+          maxLength: 4096,
+          description: 'A local folder as it is now (folder storage only), without .git and what .gitignore ignores.',
+        }),
+      },
       closed,
     ),
   ],

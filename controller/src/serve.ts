@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import pino, { type Logger } from 'pino';
 import { PangolinError } from '@pangolin/contracts/errors';
 import { CONTROL, INBOX, LEASE } from '@pangolin/contracts/layout';
-import { DEFAULTS } from '@pangolin/contracts/run';
+import { DEFAULTS, type AdmittedRun } from '@pangolin/contracts/run';
 import { formatTime } from '@pangolin/contracts/units';
 import { openStore } from '@pangolin/storage/open';
 import type { ObjectStore } from '@pangolin/storage/object-store';
@@ -14,7 +14,7 @@ import { admit } from './admission/admit.ts';
 import { openKeys, trustDocument } from './audit/keys.ts';
 import { createSealer } from './audit/sealer.ts';
 import { Admission } from './engine/admission.ts';
-import { ENGINE, Memory } from './engine/engine.ts';
+import { Memory } from './engine/engine.ts';
 import { Reconciler } from './engine/reconcile.ts';
 import { createTaskFiles } from './engine/task-files.ts';
 import { openProvider, type Compute } from './providers/open.ts';
@@ -64,7 +64,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     const provider = await openProvider({ compute: options.compute, stateDir, deployment, log, image: options.image });
     await store.put('controller/trust.json', JSON.stringify(trustDocument(keys), null, 2) + '\n');
     await writeLease(store);
-    const sealer = createSealer({ db: evidence, store, keys, now: Date.now, engine: ENGINE });
+    const sealer = createSealer({ db: evidence, store, keys, now: Date.now, onSealed: (runId, at) => state.markSealed(runId, at) });
     await sealer.checkLog();
 
     const context = {
@@ -85,7 +85,10 @@ export async function serve(options: ServeOptions): Promise<void> {
         store,
         provider,
         files: createTaskFiles(store, join(stateDir, 'tasks-in')),
-        admission: new Admission(store, (bytes, file) => admit(bytes, file, context)),
+        admission: new Admission(store, async (bytes, file) => {
+          const admitted = await admit(bytes, file, context);
+          return admitted.ok ? { ok: true, run: await pinImages(provider, admitted.run) } : admitted;
+        }),
         config: { queues: new Map([[DEFAULTS.queue, options.concurrency ?? CONCURRENCY]]), graceMs: GRACE_MS, bootMs: BOOT_MS, resyncMs: RESYNC_MS },
         log,
         now: Date.now,
@@ -105,22 +108,36 @@ async function drive(reconciler: Reconciler, store: ObjectStore, provider: Compu
     engine.admission.hint(prefix);
     engine.wake();
   });
-  const unwatchTasks = await provider.watch((task) => {
-    engine.memory.dirty.add(task);
-    engine.wake();
-  });
+  const unwatchTasks = await provider.watch((task) => reconciler.hintTask(task));
   const onAbort = (): void => reconciler.wake();
   options.signal?.addEventListener('abort', onAbort);
   try {
     reconciler.recover();
     engine.log.info({ storage: store.location, compute: provider.name, deployment: engine.deployment }, 'serving');
     await reconciler.run(() => options.signal?.aborted === true || (options.untilIdle === true && reconciler.idle));
+    await reconciler.settle();
     await settleEffects(engine.memory);
   } finally {
     options.signal?.removeEventListener('abort', onAbort);
     await unwatchTasks();
     await unwatchStore();
   }
+}
+
+/**
+ * Resolves every image that a run names, once (law 7). One that the backend cannot resolve now is left to the dispatch,
+ * which records what it found then: an engine that is down is no reason to refuse a run.
+ */
+async function pinImages(provider: ComputeProvider, run: AdmittedRun): Promise<AdmittedRun> {
+  const images = new Map<string | undefined, Awaited<ReturnType<ComputeProvider['resolveImage']>>>();
+  for (const { image } of run.items) {
+    if (!images.has(image)) images.set(image, await provider.resolveImage(image).catch(() => undefined));
+  }
+  const items = run.items.map((item) => {
+    const pinnedImage = images.get(item.image);
+    return pinnedImage ? { ...item, pinnedImage } : item;
+  });
+  return { ...run, items };
 }
 
 /** A start under way is finished first, so that the next controller finds a task and not half of one. */

@@ -75,17 +75,14 @@ async function openDirectory(root: string, dir: string): Promise<FileHandle> {
   throw errno('ELOOP', `${dir} is reached through a symbolic link`);
 }
 
-/** Every new entry is made durable before something is put below it. */
+/** Every entry that this makes is durable before something is put below it. */
 async function makeDirectory(root: string, dir: string): Promise<FileHandle> {
   let path = root;
   let parent = await open(root, DIRECTORY);
   for (const segment of dir.split('/').slice(0, -1)) {
     try {
       const child = `${asDirectory(parent, path).path}/${segment}`;
-      await mkdir(child, { mode: modeOf(dir) }).catch((error: unknown) => {
-        if (errnoOf(error) !== 'EEXIST') throw error;
-      });
-      await parent.sync();
+      if (await makeOne(child, modeOf(dir))) await parent.sync();
       const next = await open(child, DIRECTORY);
       await parent.close();
       parent = next;
@@ -96,6 +93,17 @@ async function makeDirectory(root: string, dir: string): Promise<FileHandle> {
     }
   }
   return parent;
+}
+
+/** false when it was there. */
+async function makeOne(path: string, mode: number): Promise<boolean> {
+  try {
+    await mkdir(path, { mode });
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return false;
+    throw error;
+  }
 }
 
 /** Leases and half-written objects are nobody else's business. */

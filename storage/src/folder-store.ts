@@ -18,8 +18,9 @@ import type { BigIntStats } from 'node:fs';
 import { link, lstat, mkdir, realpath, rename, rm, unlink, type FileHandle } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { Readable } from 'node:stream';
-import { sha256, sha256Stream, type Sha256 } from '@pangolin/contracts/digest';
+import { sha256, type Sha256 } from '@pangolin/contracts/digest';
 import { PangolinError } from '@pangolin/contracts/errors';
+import { assertDigest, bytesOf, digestOf, type Content } from './bytes.ts';
 import { SharedMutex } from './file-lock.ts';
 import { directoryOf, inDirectory, nameOf, openFile } from './folder-files.ts';
 import { listFolder } from './folder-list.ts';
@@ -47,11 +48,6 @@ export async function openFolderStore(root: string): Promise<ObjectStore> {
   } catch (error) {
     throw fsError(error, `open the storage folder ${root}`);
   }
-}
-
-interface Content {
-  readonly size: number;
-  readonly sha256: Sha256;
 }
 
 class FolderStore implements ObjectStore {
@@ -192,7 +188,7 @@ class FolderStore implements ObjectStore {
     }
     try {
       const stat = await handle.stat({ bigint: true });
-      const known = this.#digests.get(identityOf(stat)); this.#remember(stat, (await digestOf(chunksOf(handle, Number(stat.size)))).sha256);
+      const known = this.#digests.get(identityOf(stat));
       if (known !== undefined) return { size: Number(stat.size), sha256: known };
       return await digestOf(chunksOf(handle, Number(stat.size)));
     } finally {
@@ -200,19 +196,11 @@ class FolderStore implements ObjectStore {
     }
   }
 
-  async #store(
-    key: string,
-    chunks: Iterable<Uint8Array> | AsyncIterable<unknown>,
-    options: PutOptions,
-  ): Promise<Content> {
+  async #store(key: string, chunks: Iterable<unknown> | AsyncIterable<unknown>, options: PutOptions): Promise<Content> {
     const temp = await this.#temps.create();
     try {
       const content = await digestOf(chunks, (chunk) => temp.handle.writeFile(chunk));
-      if (options.sha256 !== undefined && options.sha256 !== content.sha256) {
-        throw new PangolinError('INTEGRITY', `the bytes for ${key} have another digest than stated`, {
-          details: { key, stated: options.sha256, actual: content.sha256 },
-        });
-      }
+      assertDigest(key, options.sha256, content.sha256);
       await temp.handle.sync();
       await this.#commit(key, temp, options);
       this.#remember(await temp.handle.stat({ bigint: true }), content.sha256);
@@ -276,12 +264,6 @@ function identityOf(stat: BigIntStats): string {
   return [stat.dev, stat.ino, stat.size, stat.mtimeNs, stat.ctimeNs].join(':');
 }
 
-function bytesOf(body: unknown): Uint8Array {
-  if (typeof body === 'string') return Buffer.from(body);
-  if (body instanceof Uint8Array) return body;
-  throw new PangolinError('INVALID', 'an object is stored from bytes, a string or a stream of them');
-}
-
 /** At most the bytes that were there when the file was opened: its writer may never stop. */
 async function* chunksOf(handle: FileHandle, size: number): AsyncGenerator<Buffer, void, undefined> {
   for (let position = 0; position < size;) {
@@ -291,19 +273,4 @@ async function* chunksOf(handle: FileHandle, size: number): AsyncGenerator<Buffe
     position += bytesRead;
     yield buffer.subarray(0, bytesRead);
   }
-}
-
-async function digestOf(
-  chunks: Iterable<Uint8Array> | AsyncIterable<unknown>,
-  sink?: (chunk: Uint8Array) => Promise<void>,
-): Promise<Content> {
-  const hash = sha256Stream();
-  let size = 0;
-  for await (const chunk of chunks) {
-    const bytes = bytesOf(chunk);
-    hash.update(bytes);
-    size += bytes.length;
-    await sink?.(bytes);
-  }
-  return { size, sha256: hash.digest('hex') };
 }

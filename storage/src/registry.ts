@@ -93,7 +93,7 @@ export async function showThing(store: ObjectStore, kind: ThingKind, name: strin
 export async function listThings(store: ObjectStore, kind: ThingKind): Promise<Thing[]> {
   const things: Thing[] = [];
   const prefix = registryKey(kind, '').replace(/\.json$/, '');
-  for (let after: string | undefined; ; ) {
+  for (let after: string | undefined; ;) {
     const page = await store.list(prefix, after === undefined ? {} : { after });
     for (const { key } of page.objects) {
       const found = await readKey(store, key);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createPublicKey, verify } from 'node:crypto';
 import { test } from 'node:test';
-import { lowS, pae } from '@pangolin/contracts/dsse';
+import { pae } from '@pangolin/contracts/dsse';
 import {
   formatCheckpoint,
   formatNote,
@@ -86,13 +86,7 @@ test('a checkpoint is three canonical lines', () => {
   for (const size of ['08', '+8', '8e0', '-8', '', '\uff18', '9007199254740993']) {
     assert.throws(() => parseCheckpoint(checkpoint.replace('\n8\n', `\n${size}\n`)), { code: 'INVALID' }, size);
   }
-  for (const altered of [
-    `${checkpoint}more\n`,
-    checkpoint.slice(0, -1),
-    checkpoint.replace('log', ''),
-    `\n${checkpoint}`,
-  ]) {
-    if (altered.startsWith('.')) continue;
+  for (const altered of [`${checkpoint}more\n`, checkpoint.slice(0, -1), `\n${checkpoint}`]) {
     assert.throws(() => parseCheckpoint(altered), { code: 'INVALID' }, JSON.stringify(altered));
   }
 });
@@ -121,8 +115,4 @@ test('the pre-authentication encoding is the one of the DSSE protocol', () => {
 
 test('lengths in the pre-authentication encoding count bytes', () => {
   assert.equal(pae(Buffer.from('\u00e9'), 't\u00e9').toString(), 'DSSEv1 3 t\u00e9 2 \u00e9');
-});
-
-test('what is no DER signature passes through lowS unchanged', () => {
-  assert.deepEqual(lowS(Buffer.from('nonsense')), Buffer.from('nonsense'));
 });

@@ -28,7 +28,7 @@ import {
 } from '@pangolin/contracts/note';
 import type { SigstoreBundle } from '@pangolin/contracts/sigstore-bundle';
 import type { RunSeal, Statement } from '@pangolin/contracts/statement';
-import { TILE_WIDTH, tilePath, tilesBetween } from '@pangolin/contracts/tlog';
+import { consistencyProof, inclusionProof, TILE_WIDTH, tilePath, tilesBetween } from '@pangolin/contracts/tlog';
 import { trustDocument } from '@pangolin/controller/audit/keys';
 import type { Witness } from '@pangolin/controller/audit/outside';
 import type { SealStage } from '@pangolin/controller/store/evidence';
@@ -339,11 +339,12 @@ test('a log of many tiles has the tree of its entries, and proofs into every cor
   assert.equal(log.append('ref 7', Buffer.from('again')), 7);
   world.db.exec('COMMIT');
   const leaves = log.leaves(0, 66_000);
-  for (const size of [1, 255, 256, 257, 65_535, 65_536, 65_537, 66_000]) {
-    const frontier = leaves.slice(0, size).reduce(append, emptyFrontier);
-    assert.deepEqual(log.root(size), rootOf(frontier), `root of ${size}`);
+  const corners = new Set([1, 255, 256, 257, 65_535, 65_536, 65_537, 66_000]);
+  let frontier = emptyFrontier;
+  for (const leaf of leaves) {
+    frontier = append(frontier, leaf);
+    if (corners.has(frontier.size)) assert.deepEqual(log.root(frontier.size), rootOf(frontier), `of ${frontier.size}`);
   }
-  const { inclusionProof, consistencyProof } = await import('@pangolin/contracts/tlog');
   for (const index of [0, 255, 256, 40_000, 65_535, 65_536, 65_999]) {
     const proof = inclusionProof(index, 66_000, log.hashAt);
     assert.equal(verifyInclusion(index, 66_000, leafHash(leaves[index]!), proof, log.root(66_000)), true);

@@ -26,7 +26,8 @@ export interface Conformance {
   readonly many?: number;
 }
 
-export const fails = (code: ErrorCode) => (error: unknown) => isPangolinError(error, code) || assert.fail(`${error}`);
+export const fails = (code: ErrorCode) => (error: unknown) =>
+  isPangolinError(error, code) || assert.fail(String(error));
 
 /** Waits until `ready`, looking again every few milliseconds. */
 export async function until(what: string, ready: () => boolean | Promise<boolean>, timeoutMs = 20_000): Promise<void> {

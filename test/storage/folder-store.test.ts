@@ -336,7 +336,8 @@ describe('between processes', () => {
     const root = folder(t);
     const writer = start('slow', root);
     t.after(() => writer.kill('SIGKILL'));
-    await until('the writer has begun', () => temporaryFiles(root).length === 1);
+    await once(writer.stdout, 'data');
+    assert.equal(temporaryFiles(root).length, 1);
     await openFolderStore(root);
     assert.equal(temporaryFiles(root).length, 1);
     writer.kill('SIGTERM');

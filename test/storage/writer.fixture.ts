@@ -19,7 +19,9 @@ if (what === 'slow') {
   const body = Readable.from(
     (async function* () {
       yield 'begun';
-      await new Promise((resolve) => process.once('SIGTERM', resolve));
+      const signalled = new Promise((resolve) => process.once('SIGTERM', resolve));
+      process.stdout.write('begun\n');
+      await signalled;
       yield ' and finished';
     })(),
   );

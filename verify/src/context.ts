@@ -54,11 +54,6 @@ export class Context {
     this.now = options.now;
   }
 
-  /** False for a lean bundle. */
-  get hasBlobs(): boolean {
-    return [...this.files.keys()].some((name) => name.startsWith('blobs/'));
-  }
-
   find(code: FindingCode, message: string): void {
     this.findings.push({ code, message });
   }

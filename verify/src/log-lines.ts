@@ -99,7 +99,7 @@ function emptyLevel(count: number): Level {
 const place = (index: number): number => (index >> 1) * CELL + 1 + (index & 1) * 32;
 
 function writeHash(level: Level, index: number, preimage: Uint8Array): void {
-  level.cells.latin1Write(hash('sha256', preimage, 'binary'), place(index), 32);
+  level.cells.write(hash('sha256', preimage, 'binary'), place(index), 32, 'latin1');
 }
 
 function parents(level: Level): Level {

@@ -93,6 +93,8 @@ function report(context: Context, results: Record<CheckId, CheckResult>, failure
   const { replay, lines, sealFile, trust } = context;
   const complete = sealFile !== undefined && trust !== undefined;
   const edges = replay?.edges ?? 0;
+  // The last of them: what matters is how long nobody but the operator could have vouched for the run.
+  const sealedAt = context.trustedTimes.length > 0 ? Math.max(...context.trustedTimes) : undefined;
   const closureFailed = results.closure.result === false;
   return {
     schema: REPORT_SCHEMA,
@@ -124,6 +126,7 @@ function report(context: Context, results: Record<CheckId, CheckResult>, failure
         ...(replay.completed && { completedAt: replay.completed.at }),
       },
     }),
+    ...(sealedAt !== undefined && context.seal && { sealDelayMs: sealedAt - Date.parse(context.seal.completedAt) }),
     facts: context.facts,
   };
 }

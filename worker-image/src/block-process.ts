@@ -19,8 +19,8 @@ export interface ProcessSpec {
   /** Of this block alone. */
   readonly timeoutMs: number | undefined;
   readonly idleTimeoutMs: number | undefined;
-  /** From SIGTERM to SIGKILL. */
-  readonly graceMs: number;
+  /** From SIGTERM to SIGKILL, asked when it is sent. */
+  readonly graceMs: () => number;
   /** A directory of the runner's, for the moment in which the output pipes have names. */
   readonly pipeDir: string;
   /** Aborted, with an AttemptFailure, when the whole attempt must end. */
@@ -98,7 +98,7 @@ function supervise(child: ChildProcess, spec: ProcessSpec) {
     const { pid } = child;
     watch.stopped = failure;
     kill(-pid, 'SIGTERM');
-    timers.push(setTimeout(() => kill(-pid, 'SIGKILL'), spec.graceMs));
+    timers.push(setTimeout(() => kill(-pid, 'SIGKILL'), spec.graceMs()));
   };
   const after = (ms: number | undefined, failure: () => AttemptFailure): NodeJS.Timeout | undefined => {
     if (ms === undefined) return undefined;

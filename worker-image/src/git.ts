@@ -73,8 +73,12 @@ export async function git(args: readonly string[], options: GitOptions, input: U
   return Buffer.concat(chunks);
 }
 
-/** Resolves when the child exits 0, rejects with its last words otherwise. */
-export function endOf(child: ChildProcessWithoutNullStreams, name: string): Promise<void> {
+/** Resolves when the child exits with one of `good`, rejects with its last words otherwise. */
+export function endOf(
+  child: ChildProcessWithoutNullStreams,
+  name: string,
+  good: readonly number[] = [0],
+): Promise<void> {
   let words = '';
   child.stderr.on('data', (chunk: Buffer) => {
     words = (words + chunk.toString('utf8')).slice(-STDERR_BYTES_MAX);
@@ -82,7 +86,7 @@ export function endOf(child: ChildProcessWithoutNullStreams, name: string): Prom
   const ended = new Promise<void>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code, signal) =>
-      code === 0 ? resolve() : reject(new Error(`git ${name} ended with ${signal ?? code}: ${words.trim()}`)),
+      code !== null && good.includes(code) ? resolve() : reject(new Error(`git ${name} ended with ${signal ?? code}: ${words.trim()}`)),
     );
   });
   ended.catch(() => undefined);

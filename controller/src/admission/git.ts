@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { PangolinError } from '@pangolin/contracts/errors';
+import { refuse } from './refusal.ts';
 
 /** Output that is kept in memory. */
 const OUTPUT_BYTES_MAX = 256 * 2 ** 20;
@@ -47,7 +48,16 @@ const settings = [
 ];
 
 /** What a child may know of our environment: how to find programs, and how to reach hosts. */
-const passed = ['PATH', 'TMPDIR', 'SSH_AUTH_SOCK', 'HTTPS_PROXY', 'https_proxy', 'NO_PROXY', 'no_proxy', 'GIT_SSL_CAINFO'];
+const passed = [
+  'PATH',
+  'TMPDIR',
+  'SSH_AUTH_SOCK',
+  'HTTPS_PROXY',
+  'https_proxy',
+  'NO_PROXY',
+  'no_proxy',
+  'GIT_SSL_CAINFO',
+];
 
 function environment(options: GitOptions): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = {
@@ -80,7 +90,7 @@ export interface GitResult {
   readonly stderr: string;
 }
 
-/** Runs to its end, whatever its exit code. @throws PangolinError UNAVAILABLE without git or after its time. */
+/** Runs to its end, whatever its exit code. @throws a refusal without git, after its time, or of too much output. */
 export async function git(args: readonly string[], options: GitOptions = {}): Promise<GitResult> {
   const child = start(args, options);
   const chunks: Buffer[] = [];
@@ -91,7 +101,7 @@ export async function git(args: readonly string[], options: GitOptions = {}): Pr
     else chunks.push(chunk);
   });
   const { code, stderr } = await ended(child, options);
-  if (size > OUTPUT_BYTES_MAX) throw new PangolinError('TOO_LARGE', `git ${args[0]} printed more than is kept`);
+  if (size > OUTPUT_BYTES_MAX) refuse('WorkspaceTooLarge', 'the workspace has too many files');
   return { code, stdout: Buffer.concat(chunks), stderr };
 }
 
@@ -144,12 +154,14 @@ async function ended(
   try {
     const code = await new Promise<number>((resolve, reject) => {
       child.once('error', (cause) => {
-        const hint = 'Install git 2.30 or later.';
-        reject(new PangolinError('UNAVAILABLE', 'git cannot be started', { cause, hint }));
+        const hint = 'Install git 2.32 or later.';
+        reject(
+          new PangolinError('INVALID', 'git cannot be started', { cause, hint, details: { refusal: 'GitMissing' } }),
+        );
       });
       child.once('close', (exit) => resolve(exit ?? 128));
     });
-    if (timedOut) throw new PangolinError('UNAVAILABLE', `git took longer than ${timeoutMs / 1000} seconds`);
+    if (timedOut) refuse('GitTimedOut', `git took longer than ${timeoutMs / 1000} seconds`, 'Submit the run again.');
     return { code, stderr: stderr.trim().slice(0, 2000) };
   } finally {
     clearTimeout(timer);

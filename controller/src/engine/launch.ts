@@ -9,8 +9,8 @@ import { denyItem } from './transitions.ts';
 
 export async function launchReady(pass: Pass): Promise<void> {
   const { state, memory, config } = pass.engine;
-  for (const queue of state.runnableQueues()) {
-    const free = (): number => (config.queues.get(queue) ?? 0) - (memory.active.get(queue) ?? 0);
+  for (const [queue, concurrency] of config.queues) {
+    const free = (): number => concurrency - (memory.active.get(queue) ?? 0);
     // An item that blocks on a lock or fails to launch leaves its place to the next one, but is not looked at twice.
     const seen = new Set<number>();
     while (free() > 0) {

@@ -30,15 +30,15 @@ export class Pass {
    * Answers false when it failed.
    */
   async guard(what: Record<string, unknown>, step: () => Promise<void> | void): Promise<boolean> {
-    const { db } = this.engine.state;
+    const { state } = this.engine;
     const before = { effects: this.effects.length, events: this.#events.length };
-    db.exec('SAVEPOINT step');
+    state.savepoint();
     try {
       await step();
-      db.exec('RELEASE step');
+      state.release();
       return true;
     } catch (error) {
-      db.exec('ROLLBACK TO step; RELEASE step');
+      state.rollbackToSavepoint();
       this.effects.length = before.effects;
       this.#events.length = before.events;
       this.engine.memory.rebuild(this.engine.state);
@@ -50,16 +50,16 @@ export class Pass {
   /** Opens the transaction, runs `body`, appends the run logs and commits (law 2). */
   async transaction(body: () => Promise<void>): Promise<void> {
     const { state, evidence, memory } = this.engine;
-    state.db.exec('BEGIN IMMEDIATE');
+    state.begin();
     try {
       await body();
       const byRun = Map.groupBy(this.#events, (event) => event.runId);
       for (const [runId, events] of byRun) {
         evidence.appendEvents(runId, events.map(({ actor, body }) => ({ at: this.now, actor, body })));
       }
-      state.db.exec('COMMIT');
+      state.commit();
     } catch (error) {
-      if (state.db.inTransaction) state.db.exec('ROLLBACK');
+      state.rollback();
       this.effects = [];
       memory.rebuild(state);
       throw error;

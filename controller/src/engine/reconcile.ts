@@ -1,5 +1,5 @@
 /** The reconcile loop: admit what was submitted, observe what runs, settle what ended, launch what is ready, publish, seal. */
-import { setTimeout as delay } from 'node:timers/promises';
+import { setImmediate } from 'node:timers/promises';
 import { CONTROL, INBOX } from '@pangolin/contracts/layout';
 import { messageOf } from '@pangolin/contracts/errors';
 import { applySubmissions } from './admission.ts';
@@ -11,31 +11,41 @@ import { Pass } from './pass.ts';
 import { Publisher } from './publish.ts';
 import { completeRuns } from './transitions.ts';
 
-/** Seals finished runs; answers the ids of those that are sealed now and how many are not yet. */
+/** Seals finished runs, beside the passes and never in their way. */
 export interface Sealing {
-  advance(): Promise<{ readonly sealed: readonly string[]; readonly pending: number }>;
+  /** Takes every queued seal as far as it goes. `error`: what failed first; the seals behind it stay pending. */
+  advance(): Promise<{ readonly sealed: readonly string[]; readonly pending: number; readonly error?: Error }>;
 }
 
 const RETRY_MS = 1000;
+/** Timers take no longer delay. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
 
 export class Reconciler {
   readonly #engine: Engine;
-  readonly #sealing: Sealing;
+  readonly #seals: Sealing;
   readonly #publisher: Publisher;
-  #sealed: string[] = [];
-  #sealPending = true;
+  #sealAt = 0;
+  #sealing: Promise<void> | undefined;
   #woken = true;
   #wakeUp: (() => void) | undefined;
   #sweepAt = 0;
 
   constructor(engine: Omit<Engine, 'wake'>, sealing: Sealing) {
     this.#engine = { ...engine, wake: () => this.wake() };
-    this.#sealing = sealing;
+    this.#seals = sealing;
     this.#publisher = new Publisher(this.#engine);
   }
 
   get engine(): Engine {
     return this.#engine;
+  }
+
+  /** The backend says that this task may have changed. Tasks of no running attempt are no news. */
+  hintTask(task: string): void {
+    if (!this.#engine.state.itemByTask(task)) return;
+    this.#engine.memory.dirty.add(task);
+    this.wake();
   }
 
   wake(): void {
@@ -61,27 +71,24 @@ export class Reconciler {
     const pass = new Pass(this.#engine);
     await pass.transaction(async () => {
       this.#publisher.settle();
-      for (const runId of this.#sealed) state.markSealed(runId, pass.now);
       await applySubmissions(pass, submissions);
       await settleSeen(pass, seen);
       await expireDeadlines(pass);
       await launchReady(pass);
       completeRuns(pass);
     });
-    this.#sealed = [];
     // Crash here: committed but nothing done. Starts, stops, removals and receipts all repeat from the rows.
     performEffects(this.#engine, pass.effects);
-    if (state.hasFinishedUnsealed()) this.#sealPending = true;
 
     const publishMs = await this.#publisher.publish();
-    const sealMs = await this.#seal();
+    const sealMs = this.#seal();
     const dueMs = (state.nextDue() ?? Infinity) - now();
     return Math.max(0, Math.min(config.resyncMs, dueMs, publishMs ?? Infinity, sealMs ?? Infinity));
   }
 
   /** Whether everything that was admitted is terminal, sealed and published, and nothing else was dropped. */
   get idle(): boolean {
-    return this.#engine.admission.idle && this.#publisher.settled && this.#sealed.length === 0 && !this.#engine.state.hasOpenRuns();
+    return this.#engine.admission.idle && this.#publisher.settled && !this.#engine.state.hasOpenRuns();
   }
 
   /** Reconciles until `stop` says so. A failing pass is retried; it has changed nothing. */
@@ -111,20 +118,38 @@ export class Reconciler {
     this.#woken = true;
   }
 
-  async #seal(): Promise<number | undefined> {
-    if (!this.#sealPending) return undefined;
-    const { sealed, pending } = await this.#sealing.advance();
-    this.#sealed.push(...sealed);
-    this.#sealPending = pending > 0;
-    if (sealed.length > 0) return 0;
-    return pending > 0 ? RETRY_MS : undefined;
+  /** Starts sealing when there is something to seal. Answers when to try again what failed. */
+  #seal(): number | undefined {
+    const { state, log, now } = this.#engine;
+    if (this.#sealing || !state.hasFinishedUnsealed()) return undefined;
+    if (now() < this.#sealAt) return this.#sealAt - now();
+    this.#sealing = this.#seals
+      .advance()
+      .then(({ sealed, error }) => {
+        for (const run of sealed) log.info({ run }, 'run sealed');
+        if (!error) return;
+        this.#sealAt = now() + RETRY_MS;
+        log.warn({ err: error }, `sealing is behind: ${error.message}`);
+      })
+      .finally(() => {
+        this.#sealing = undefined;
+        this.wake();
+      });
+    return undefined;
+  }
+
+  /** Waits for a seal that is under way. */
+  async settle(): Promise<void> {
+    await this.#sealing;
   }
 
   async #sleep(ms: number): Promise<void> {
-    if (this.#woken || ms <= 0) return void (await delay(0));
-    const abort = new AbortController();
-    this.#wakeUp = () => abort.abort();
-    await delay(Math.min(ms, 2 ** 31 - 1), undefined, { signal: abort.signal }).catch(() => undefined);
+    // A turn of the event loop in any case: what the last pass set off gets to run.
+    if (this.#woken || ms <= 0) return void (await setImmediate());
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, Math.min(ms, TIMER_MS_MAX));
+      this.#wakeUp = () => (clearTimeout(timer), resolve());
+    });
     this.#wakeUp = undefined;
   }
 }

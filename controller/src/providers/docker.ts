@@ -3,6 +3,7 @@
  * event stream; nothing is polled. Containers are found again by name and label, so there is no state besides them.
  */
 import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { PangolinError, messageOf } from '@pangolin/contracts/errors';
 import type { Reason } from '@pangolin/contracts/reasons';
@@ -34,8 +35,9 @@ const CALLS_MAX = 8;
 const STOPS_MAX = 64;
 const CALL_TIMEOUT_MS = 60_000;
 const ANSWER_TIMEOUT_MS = 2000;
-/** A name taken by a container that is just being removed is free again after one look. */
-const CREATE_TRIES = 3;
+/** The engine reserves a name before it shows the container, and frees it after that is gone. */
+const NAME_TAKEN_MS = 10_000;
+const NAME_LOOK_MS = 25;
 
 /** Whether a Docker engine can be used from here: the default of --compute. */
 export async function dockerAnswers(socketPath?: string): Promise<boolean> {
@@ -92,19 +94,22 @@ class DockerProvider implements ComputeProvider {
 
   /** False when a container of that name has been started before. */
   async #created(task: TaskStart, image: string): Promise<boolean> {
-    for (let left = CREATE_TRIES; ; left--) {
+    const settings = containerOptions(task, this.#options.deployment, image);
+    let pulled = false;
+    for (const giveUpAt = performance.now() + NAME_TAKEN_MS; ;) {
       try {
-        const settings = containerOptions(task, this.#options.deployment, image);
         await this.#limited(async () => await (await this.#api()).createContainer(settings));
         return true;
       } catch (error) {
         const status = statusOf(error);
-        if (left === 1 || (status !== 404 && status !== 409)) throw startFailed(task.name, error);
-        if (status === 404) await this.#pulled(image);
-        else {
+        if (status === 409 && performance.now() < giveUpAt) {
           const existing = await this.#inspect(task.name);
           if (existing) return this.#adopted(task.name, existing);
-        }
+          await sleep(NAME_LOOK_MS);
+        } else if (status === 404 && !pulled) {
+          await this.#pulled(image);
+          pulled = true;
+        } else throw startFailed(task.name, error);
       }
     }
   }

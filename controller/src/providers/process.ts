@@ -189,7 +189,7 @@ class ProcessProvider implements ComputeProvider {
     assertTaskName(name);
     if (await this.#preventStart(name)) return;
     const dir = join(this.#tasks, name);
-    const worker = await this.#workerOf(dir);
+    const worker = await this.#workerOf(name, dir);
     if (!worker || !signal(worker, 'SIGTERM') || this.#escalations.has(name)) return;
     // A controller that dies meanwhile asks again when it comes back.
     const escalation = setTimeout(() => void this.#kill(dir).finally(() => this.#escalations.delete(name)), graceMs);
@@ -208,13 +208,14 @@ class ProcessProvider implements ComputeProvider {
   }
 
   /** The worker's pid, which the supervisor notes within milliseconds of its claim. Undefined when the task has ended. */
-  async #workerOf(dir: string): Promise<ProcessId | undefined> {
+  async #workerOf(name: string, dir: string): Promise<ProcessId | undefined> {
     for (const giveUpAt = performance.now() + CLAIM_MS; performance.now() < giveUpAt; await sleep(5)) {
       const worker = await identityIn(join(dir, 'worker'));
       if (worker) return worker;
       const supervisor = await identityIn(join(dir, 'supervisor'));
       if (supervisor && !isAlive(supervisor)) return undefined;
       if (!(await exists(join(dir, 'claim'))) || (await isStale(dir))) return undefined;
+      if (await exists(join(this.#exits, name))) return undefined;
     }
     return undefined;
   }
@@ -241,7 +242,7 @@ class ProcessProvider implements ComputeProvider {
     this.#escalations.delete(name);
     if (!(await exists(dir))) return;
     if (!(await this.#preventStart(name))) {
-      await this.#workerOf(dir);
+      await this.#workerOf(name, dir);
       if (!(await this.#kill(dir, false))) {
         throw new PangolinError('UNAVAILABLE', `processes of ${name} do not die; they wait in the kernel`);
       }

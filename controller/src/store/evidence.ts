@@ -79,13 +79,18 @@ export class EvidenceStore {
     const tree = this.#tree(runId);
     let frontier = tree ? decodeFrontier(tree.frontier) : emptyFrontier;
     let lastAt = tree?.last_at ?? 0;
+    let time = formatTime(lastAt);
     let closed = tree?.closed === 1;
     const insert = this.#prepare('INSERT INTO run_event VALUES (?, ?, ?)');
     for (const { at, actor, body } of events) {
       if (closed) throw new PangolinError('CONFLICT', `the run ${runId} is completed: no ${body.kind} after that`);
-      lastAt = Math.max(lastAt, at);
+      // The events of a pass share one time.
+      if (at > lastAt) {
+        lastAt = at;
+        time = formatTime(at);
+      }
       const seq = frontier.size;
-      const line = canonicalBytes({ ...body, actor, at: formatTime(lastAt), runId, seq } satisfies RunEvent);
+      const line = canonicalBytes({ ...body, actor, at: time, runId, seq } satisfies RunEvent);
       insert.run(runId, seq, line);
       frontier = append(frontier, line);
       closed = body.kind === 'run.completed';

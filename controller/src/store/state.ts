@@ -107,6 +107,29 @@ export class StateStore {
     this.db.close();
   }
 
+  /* ---- transactions: one a pass, with a savepoint around each step of it ---- */
+
+  begin(): void {
+    this.#run('BEGIN IMMEDIATE');
+  }
+  commit(): void {
+    this.#run('COMMIT');
+  }
+  /** Nothing when SQLite has rolled back by itself, as it does when the disk is full. */
+  rollback(): void {
+    if (this.db.inTransaction) this.#run('ROLLBACK');
+  }
+  savepoint(): void {
+    this.#run('SAVEPOINT step');
+  }
+  release(): void {
+    this.#run('RELEASE step');
+  }
+  rollbackToSavepoint(): void {
+    this.#run('ROLLBACK TO step');
+    this.#run('RELEASE step');
+  }
+
   /** A value that is set once and stays: the deployment's name, say. */
   constant(key: string, make: () => string): string {
     this.#run('INSERT INTO meta VALUES (?, ?) ON CONFLICT DO NOTHING', key, make());
@@ -245,10 +268,6 @@ export class StateStore {
 
   runnable(queue: string, limit: number): ItemRow[] {
     return this.#all('SELECT * FROM item WHERE runnable = 1 AND queue = ? ORDER BY priority DESC, iid LIMIT ?', queue, limit) as ItemRow[];
-  }
-
-  runnableQueues(): string[] {
-    return (this.#all('SELECT DISTINCT queue FROM item WHERE runnable = 1') as { queue: string }[]).map((row) => row.queue);
   }
 
   due(now: number, limit: number): ItemRow[] {

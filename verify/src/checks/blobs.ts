@@ -67,7 +67,8 @@ export const blobs: Check = {
       if (problem !== undefined) refuse(`${nameOf(attempt)}: the provenance statement ${problem}`);
       present.statements++;
     }
-    for (const attempt of replay.attempts) {
+    // Reading the events of every attempt again is worth it only where there are results.
+    for (const attempt of present.blobs > 0 ? replay.attempts : []) {
       const result = await checkResult(context, attempt);
       if (result) results.push(result);
     }
@@ -115,8 +116,6 @@ function viewOf(context: Context, attempt: Attempt): AttemptView {
 
 async function checkResult(context: Context, attempt: Attempt): Promise<WorkerResult | undefined> {
   if (attempt.reconciledLine === undefined) return undefined;
-  // Only a bundle that has blobs at all is worth reading the event for.
-  if (!context.hasBlobs) return undefined;
   const { fired, reconciled } = viewOf(context, attempt);
   const name = reconciled!.result && bundleFile.blob(reconciled!.result.sha256);
   const size = name === undefined ? undefined : context.files.get(name);

@@ -24,7 +24,8 @@ export async function runScript(block: ScriptBlock, index: number, attempt: Atte
     user,
     timeoutMs: block.timeout === undefined ? undefined : parseDuration(block.timeout),
     idleTimeoutMs: assignment.idleTimeoutMs,
-    graceMs: options.cancel.aborted ? options.graceMs / 2 : (assignment.blockGraceMs ?? options.graceMs),
+    // A worker that is told to stop needs the other half of its grace period to capture and seal.
+    graceMs: () => (options.cancel.aborted ? options.graceMs / 2 : (assignment.blockGraceMs ?? options.graceMs)),
     pipeDir: attempt.staged.places.private,
     halt,
     onOutput: output.push,

@@ -39,7 +39,8 @@ function checkIgnore(places: Places, shadow: string, signal: AbortSignal): Ignor
     ...inRepo(places, signal, env),
     cwd: shadow,
   });
-  const ended = endOf(child, 'check-ignore');
+  // 1: none of the paths is ignored.
+  const ended = endOf(child, 'check-ignore', [0, 1]);
   child.stdin.on('error', () => undefined);
   const answers = fieldsOf(child.stdout);
   return {

@@ -8,7 +8,7 @@ import { AttemptFailure } from '../failure.ts';
 import { endOf, startGit } from '../git.ts';
 import { inRepo } from '../places.ts';
 import type { Staged } from '../stage/stage.ts';
-import { changesOf, readTree, writeTree } from './baseline.ts';
+import { changesOf, type Change, readTree, writeTree } from './baseline.ts';
 import { ignoreRules } from './ignore.ts';
 import { RESERVED, scanWorkspace } from './scan.ts';
 
@@ -38,6 +38,7 @@ export async function capturePatch(
     base,
     hash: baseTree.length === 64 ? 'sha256' : 'sha1',
     ignored: (paths) => ignore.ignored(paths),
+    newBytesMax: PATCH_BYTES_MAX,
     ownerUid: places.user?.uid,
     signal,
   });
@@ -55,7 +56,7 @@ export async function capturePatch(
   // Piped at once: what nobody reads when a process ends is thrown away.
   const stdout = child.stdout.pipe(new PassThrough());
   try {
-    const chunks = thenEnded(stdout, ended);
+    const chunks = quoteHeaders(thenEnded(stdout, ended), ambiguousHeaders(changes));
     const { sha256, size } = await copyWhole(outDir, attemptFile.patch, chunks, PATCH_BYTES_MAX);
     return { sha256, size, files: changes.length, baseTree };
   } catch (error) {
@@ -68,4 +69,33 @@ export async function capturePatch(
 async function* thenEnded(chunks: AsyncIterable<Buffer>, ended: Promise<void>): AsyncGenerator<Buffer> {
   yield* chunks;
   await ended;
+}
+
+/**
+ * `diff --git a/x /y b/x /y`: git apply takes a space before a slash for the end of the name, and where no `---` line
+ * follows (an empty file, a mode, binary content) it refuses the patch. In quotes it does not.
+ */
+function ambiguousHeaders(changes: readonly Change[]): ReadonlyMap<string, string> {
+  const paths = changes.flatMap(({ path }) => (path.includes(' /') && !needsGitQuotes(path) ? [path] : []));
+  return new Map(paths.map((path) => [`diff --git a/${path} b/${path}`, `diff --git "a/${path}" "b/${path}"`]));
+}
+
+/** Git puts these in quotes of its own accord. */
+function needsGitQuotes(path: string): boolean {
+  return /[^ !#-[\]-~]/.test(path);
+}
+
+/** No line of a patch but a header starts with `diff --git `: content is indented, and base 85 has no space. */
+async function* quoteHeaders(chunks: AsyncIterable<Buffer>, headers: ReadonlyMap<string, string>) {
+  if (headers.size === 0) return yield* chunks;
+  let rest = '';
+  for await (const chunk of chunks) {
+    const text = rest + chunk.toString('latin1');
+    const end = text.lastIndexOf('\n') + 1;
+    rest = text.slice(end);
+    const lines = text.slice(0, end).replace(/^diff --git [^\n]*/gm, (line) => headers.get(line) ?? line);
+    yield Buffer.from(lines, 'latin1');
+  }
+  yield Buffer.from(rest, 'latin1');
+  return undefined;
 }

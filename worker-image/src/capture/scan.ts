@@ -30,6 +30,8 @@ export interface ScanRules {
   readonly hash: 'sha1' | 'sha256';
   /** Which of these new paths (directories end with `/`) the ignore rules of the baseline hide. */
   readonly ignored: (paths: readonly BytePath[]) => Promise<ReadonlySet<BytePath>>;
+  /** More bytes in files that are not in the baseline are OutputTooLarge, before they are read. */
+  readonly newBytesMax: number;
   /** Files of another owner are not the blocks' own: hard links to something they could not read. */
   readonly ownerUid: number | undefined;
   readonly signal: AbortSignal;
@@ -47,6 +49,8 @@ const ENTRIES_MAX = 2_000_000;
 /** Git cannot store longer ones, and every level costs an open directory. */
 const PATH_BYTES_MAX = 4095;
 const DEPTH_MAX = 512;
+/** All that is read to tell what changed; a sparse file costs its length. */
+const SCAN_BYTES_MAX = 64 * 2 ** 30;
 const SKIPPED_MAX = 100;
 const BUFFER = Buffer.allocUnsafe(2 ** 20);
 
@@ -68,6 +72,8 @@ class Scanner implements Scan {
   readonly #rules: ScanRules;
   readonly #baseDirs: ReadonlySet<BytePath>;
   #seen = 0;
+  #bytes = 0;
+  #newBytes = 0;
 
   constructor(rules: ScanRules) {
     this.#rules = rules;
@@ -132,11 +138,23 @@ class Scanner implements Scan {
         this.#skip(`${showPath(path)} does not belong to the block user`);
         return;
       }
+      this.#account(path, size);
       const oid = this.#hashFile(fd, size, path);
       this.entries.set(path, { mode: (mode & 0o100) === 0 ? '100644' : '100755', oid, size });
     } finally {
       closeSync(fd);
     }
+  }
+
+  #account(path: BytePath, size: number): void {
+    this.#bytes += size;
+    if (!this.#rules.base.has(path)) this.#newBytes += size;
+    const { newBytesMax } = this.#rules;
+    if (this.#newBytes > newBytesMax) {
+      throw new AttemptFailure('OutputTooLarge', `new files hold more than ${newBytesMax} bytes, with ${showPath(path)}`);
+    }
+    if (this.#bytes <= SCAN_BYTES_MAX) return;
+    throw new AttemptFailure('OutputTooLarge', `the workspace holds more than ${SCAN_BYTES_MAX} bytes`);
   }
 
   #hashFile(fd: number, size: number, path: BytePath): string {

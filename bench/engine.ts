@@ -1,0 +1,131 @@
+/**
+ * Item transitions a second with a backend that does nothing: admission, signed manifests, run log, locks and publishing
+ * are the real ones, on a real folder, with a durable commit a pass. The floor is one durable SQLite commit a pass and
+ * nothing else, as many as the engine made.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import pino from 'pino';
+import { canonicalBytes } from '@pangolin/contracts/canonical';
+import { sha256 } from '@pangolin/contracts/digest';
+import { DEFAULTS, type AdmittedItem, type AdmittedRun } from '@pangolin/contracts/run';
+import { openKeys } from '@pangolin/controller/audit/keys';
+import { Admission } from '@pangolin/controller/engine/admission';
+import { Memory } from '@pangolin/controller/engine/engine';
+import { Reconciler } from '@pangolin/controller/engine/reconcile';
+import type { TaskFiles } from '@pangolin/controller/engine/task-files';
+import { createNoopProvider } from '@pangolin/controller/providers/noop';
+import { EvidenceStore } from '@pangolin/controller/store/evidence';
+import { StateStore } from '@pangolin/controller/store/state';
+import { openFolderStore } from '@pangolin/storage/folder-store';
+import type { Row } from './main.ts';
+
+/** pending → ready → starting → done; a no-op task is never seen running. */
+const TRANSITIONS_PER_ITEM = 3;
+const CONCURRENCY = 256;
+const SIZES = [1_000, 10_000];
+const PIPELINE = { blocks: [{ kind: 'script' as const, command: 'true' }] };
+const PIPELINE_DIGEST = sha256(canonicalBytes(PIPELINE));
+
+export async function engine(): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const shape of ['wide', 'deep'] as const) {
+    for (const items of SIZES) rows.push(await measure(shape, items));
+  }
+  return rows;
+}
+
+async function measure(shape: 'wide' | 'deep', items: number): Promise<Row> {
+  const dir = mkdtempSync(join(tmpdir(), 'pangolin-bench-'));
+  const state = new StateStore(join(dir, 'state.db'));
+  try {
+    const { seconds, passes } = await complete(dir, state, planOf(shape, items));
+    const floor = commitsSeconds(join(dir, 'floor.db'), passes);
+    return {
+      shape,
+      items,
+      seconds: round(seconds),
+      itemsPerSecond: Math.round(items / seconds),
+      transitionsPerSecond: Math.round((items * TRANSITIONS_PER_ITEM) / seconds),
+      passes,
+      floorSeconds: round(floor),
+      ratioToFloor: round(seconds / floor),
+    };
+  } finally {
+    state.close();
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+async function complete(dir: string, state: StateStore, run: AdmittedRun): Promise<{ seconds: number; passes: number }> {
+  const store = await openFolderStore(join(dir, 'storage'));
+  const keys = await openKeys(join(dir, 'keys'));
+  const provider = createNoopProvider();
+  const reconciler = new Reconciler(
+    {
+      state,
+      evidence: new EvidenceStore(state.db),
+      attest: keys.attest,
+      logOrigin: keys.origin,
+      deployment: 'bench',
+      store,
+      provider,
+      files: noFiles,
+      admission: new Admission(store, async () => ({ ok: true, run })),
+      config: { queues: new Map([['default', CONCURRENCY]]), graceMs: 1000, bootMs: 60_000, resyncMs: 60_000 },
+      log: pino({ level: 'silent' }),
+      now: Date.now,
+      memory: new Memory(),
+    },
+    { advance: async () => ({ sealed: [], pending: 0 }) },
+  );
+  const unwatch = await provider.watch((task) => reconciler.hintTask(task));
+  await store.put('inbox/bench-run-0~service%3Abench.json', '{}');
+  const started = performance.now();
+  let looks = 0;
+  await reconciler.run(() => (looks++, state.run(run.id)?.finished_at != null));
+  const seconds = (performance.now() - started) / 1000;
+  await unwatch();
+  // Asked before and after each pass.
+  return { seconds, passes: looks >> 1 };
+}
+
+/** The worker has nothing to say: every attempt is whole and without products. */
+const noFiles: TaskFiles = {
+  layOut: async () => ({ inDir: '', outDir: '' }),
+  booted: async () => true,
+  discard: async () => {},
+  collect: async () => ({ products: { outputs: {} }, partial: false, invalid: undefined, output: succeeded }),
+};
+const succeeded = { status: 'succeeded', partial: false } as NonNullable<Awaited<ReturnType<TaskFiles['collect']>>['output']>;
+
+function planOf(shape: 'wide' | 'deep', count: number): AdmittedRun {
+  const items = Array.from({ length: count }, (_, index): AdmittedItem => ({
+    id: `item-${index}`,
+    executor: 'dispatch',
+    pipeline: { sha256: PIPELINE_DIGEST },
+    depends_on: shape === 'deep' && index > 0 ? [`item-${index - 1}`] : [],
+    resourceLocks: [],
+    timeoutMs: DEFAULTS.timeoutMs,
+    retry: DEFAULTS.retry,
+    priority: 0,
+  }));
+  return { schema: 'admitted-run/1', id: 'bench', queue: 'default', labels: {}, spec: sha256(shape), pipelines: { [PIPELINE_DIGEST]: PIPELINE }, items };
+}
+
+function commitsSeconds(path: string, commits: number): number {
+  const db = new Database(path);
+  db.pragma('journal_mode = WAL');
+  db.pragma('synchronous = FULL');
+  db.exec('CREATE TABLE t (n INTEGER)');
+  const insert = db.prepare('INSERT INTO t VALUES (?)');
+  const started = performance.now();
+  for (let n = 0; n < commits; n++) insert.run(n);
+  const seconds = (performance.now() - started) / 1000;
+  db.close();
+  return seconds;
+}
+
+const round = (value: number): number => Math.round(value * 1000) / 1000;

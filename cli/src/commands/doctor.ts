@@ -1,0 +1,107 @@
+import { randomBytes } from 'node:crypto';
+import { messageOf } from '@pangolin/contracts/errors';
+import { command } from '../command.ts';
+import type { Context } from '../context.ts';
+import { readLease, seemsServed } from '../read/receipts.ts';
+import { printable } from '../terminal.ts';
+
+/** `warn`: something works less well. `fail`: something does not work at all. */
+interface Finding {
+  readonly status: 'ok' | 'warn' | 'fail';
+  readonly message: string;
+  readonly hint?: string;
+}
+
+const ANSWER_MS = 5000;
+const UNAVAILABLE_EXIT = 6;
+
+export const doctor = command({
+  description: 'Check this machine and this storage, and say what to do about what is missing',
+  args: {},
+  async run(_args, context) {
+    const checks = { node: nodeVersion, git: gitVersion, storage, docker, controller };
+    const found = await Promise.all(
+      Object.entries(checks).map(async ([name, check]) => ({ name, ...(await check(context)) })),
+    );
+    if (context.json) await context.printJson({ checks: found });
+    else for (const finding of found) await context.print(line(finding, context));
+    return found.some(({ status }) => status === 'fail') ? UNAVAILABLE_EXIT : 0;
+  },
+});
+
+function line({ name, status, message, hint }: Finding & { readonly name: string }, { paint }: Context): string {
+  const mark = paint(status === 'ok' ? 'green' : status === 'warn' ? 'yellow' : 'red', status.padEnd(4));
+  return `${mark}  ${name.padEnd(10)}  ${printable(message)}${hint === undefined ? '' : `\n${' '.repeat(18)}${hint}`}`;
+}
+
+async function nodeVersion(): Promise<Finding> {
+  return { status: 'ok', message: `Node ${process.versions.node}` };
+}
+
+async function gitVersion(): Promise<Finding> {
+  const [{ execFile }, { promisify }] = await Promise.all([import('node:child_process'), import('node:util')]);
+  try {
+    const { stdout } = await promisify(execFile)('git', ['--version'], { timeout: ANSWER_MS });
+    return { status: 'ok', message: stdout.trim() };
+  } catch {
+    return { status: 'fail', message: 'git does not start', hint: 'Install git; workspaces and patches need it.' };
+  }
+}
+
+/** Put, get, delete: what everything else here does. */
+async function storage(context: Context): Promise<Finding> {
+  try {
+    const store = await context.open();
+    const key = `doctor/${randomBytes(8).toString('hex')}`;
+    await store.put(key, 'ok', { ifAbsent: true });
+    const read = (await store.get(key)).toString('utf8');
+    await store.delete(key);
+    if (read !== 'ok') return { status: 'fail', message: `${store.location} returned other bytes than were written` };
+    return { status: 'ok', message: `${store.location} can be written` };
+  } catch (error) {
+    return {
+      status: 'fail',
+      message: messageOf(error),
+      hint: 'Name a storage with --storage or PANGOLIN_STORAGE; `pangolin init` makes one here.',
+    };
+  }
+}
+
+async function docker(): Promise<Finding> {
+  const answers = await dockerAnswers(process.env.DOCKER_HOST ?? 'unix:///var/run/docker.sock');
+  if (answers) return { status: 'ok', message: 'the Docker engine answers' };
+  const hint = 'Tasks would run as plain processes, hardly isolated. Start Docker, or set DOCKER_HOST.';
+  return { status: 'warn', message: 'no Docker engine answers', hint };
+}
+
+async function dockerAnswers(host: string): Promise<boolean> {
+  const socketPath = /^unix:\/\/(.+)$/.exec(host)?.[1];
+  const address = /^(?:tcp|http):\/\/([^:/]+):(\d+)/.exec(host);
+  const where =
+    socketPath !== undefined ? { socketPath } : address ? { host: address[1]!, port: Number(address[2]) } : undefined;
+  if (!where) return false;
+  const { request } = await import('node:http');
+  return await new Promise((resolve) => {
+    const ping = request({ ...where, path: '/_ping', timeout: ANSWER_MS }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    });
+    ping.on('timeout', () => ping.destroy());
+    ping.on('error', () => resolve(false));
+    ping.end();
+  });
+}
+
+async function controller(context: Context): Promise<Finding> {
+  const hint = 'Start one with `pangolin orch serve`; until then submissions wait in the inbox.';
+  try {
+    const store = await context.open();
+    const lease = await readLease(store);
+    if (!lease) return { status: 'warn', message: 'no controller has served this storage yet', hint };
+    const since = typeof lease.since === 'string' ? ` since ${lease.since}` : '';
+    if (await seemsServed(store)) return { status: 'ok', message: `a controller serves this storage${since}` };
+    return { status: 'warn', message: 'the controller that served this storage last has ended', hint };
+  } catch {
+    return { status: 'warn', message: 'the storage cannot be read', hint };
+  }
+}

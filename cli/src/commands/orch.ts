@@ -1,0 +1,16 @@
+import { group } from '../command.ts';
+
+export const orch = group('Serve, submit and follow runs', {
+  serve: async () => (await import('./orch/serve.ts')).serve,
+  submit: async () => (await import('./orch/submit.ts')).submit,
+  validate: async () => (await import('./orch/validate.ts')).validate,
+  render: async () => (await import('./orch/render.ts')).render,
+  status: async () => (await import('./orch/status.ts')).status,
+  watch: async () => (await import('./orch/watch.ts')).watch,
+  logs: async () => (await import('./orch/logs.ts')).logs,
+  patch: async () => (await import('./orch/patch.ts')).patch,
+  outputs: async () => (await import('./orch/outputs.ts')).outputs,
+  cancel: async () => (await import('./orch/cancel.ts')).cancel,
+  retry: async () => (await import('./orch/retry.ts')).retry,
+  audit: async () => (await import('./orch/audit.ts')).audit,
+});

@@ -1,0 +1,55 @@
+import { command } from '../../command.ts';
+
+export const serve = command({
+  description: 'Run the controller on this storage until it is stopped',
+  args: {
+    compute: {
+      type: 'enum',
+      options: ['process', 'docker', 'fargate', 'kubernetes'],
+      description: 'Where tasks run. Else docker when an engine answers, else process.',
+    },
+    unsandboxed: {
+      type: 'boolean',
+      description: 'Let agent blocks run on the process backend, which isolates little.',
+    },
+    'until-idle': {
+      type: 'boolean',
+      description: 'Return 0 once everything admitted is terminal and sealed, whatever the outcome of the runs.',
+    },
+    concurrency: {
+      type: 'string',
+      number: { min: 1, max: 10_000 },
+      description: 'Tasks at a time in the default queue.',
+    },
+    image: { type: 'string', valueHint: 'REF', description: 'Worker image of items that name none.' },
+    state: {
+      type: 'string',
+      valueHint: 'DIR',
+      description: 'Run-state and keys. Else controller/ of a folder storage; needed for a remote one.',
+    },
+  },
+  async run(args, context) {
+    const { serve: start } = await import('@pangolin/controller/serve');
+    const stop = new AbortController();
+    const onSignal = (): void => {
+      // A second signal ends the process at once; the next controller picks up from the run-state.
+      process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+      stop.abort();
+    };
+    process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+    try {
+      await start({
+        storage: context.location,
+        unsandboxed: args.unsandboxed,
+        untilIdle: args['until-idle'],
+        signal: stop.signal,
+        ...(args.compute !== undefined && { compute: args.compute }),
+        ...(args.concurrency !== undefined && { concurrency: args.concurrency }),
+        ...(args.image !== undefined && { image: args.image }),
+        ...(args.state !== undefined && { state: args.state }),
+      });
+    } finally {
+      process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    }
+  },
+});

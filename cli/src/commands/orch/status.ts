@@ -1,0 +1,68 @@
+import { command } from '../../command.ts';
+import type { Context } from '../../context.ts';
+import { listReceipts, listRuns, readItems, readStatus } from '../../read/runs.ts';
+import { parseRunTarget } from '../../read/target.ts';
+import { renderRun, renderRuns } from '../../render/run.ts';
+import { renderTable } from '../../render/table.ts';
+import { usage } from '../../strict.ts';
+import type { Receipt } from '@pangolin/contracts/status';
+import type { ObjectStore } from '@pangolin/storage/object-store';
+
+export const status = command({
+  description: 'List the runs of this storage, or show one with its items',
+  args: {
+    run: { type: 'positional', required: false, description: 'A run; without one all are listed, newest first.' },
+    receipts: { type: 'boolean', description: 'List the submissions that were rejected as well.' },
+    limit: {
+      type: 'string',
+      number: { min: 1, max: 1_000_000 },
+      default: '50',
+      description: 'How many of each to list.',
+    },
+  },
+  async run({ run, receipts, limit }, context) {
+    if (run === undefined) return await showAll(context, receipts, limit);
+    if (receipts) throw usage('--receipts goes without a run', 'Leave one of them out.');
+    await showOne(context, parseRunTarget(run));
+  },
+});
+
+async function showOne(context: Context, id: string): Promise<void> {
+  const store = await context.open();
+  const run = await readStatus(store, id);
+  const items = await readItems(store, id);
+  if (context.json) await context.printJson({ ...run, items });
+  else await context.print(await renderRun(run, items, context.paint));
+}
+
+async function showAll(context: Context, withReceipts: boolean, limit: number): Promise<void> {
+  const store = await context.open();
+  const all = await listRuns(store);
+  const runs = all.slice(0, limit);
+  const rejections = withReceipts ? await rejectionsOf(store, limit) : undefined;
+  if (context.json) return await context.printJson({ runs, ...(rejections && { receipts: rejections }) });
+  if (runs.length > 0) await context.print(await renderRuns(runs, context.paint));
+  else context.note(`No runs in ${store.location}.`);
+  if (all.length > runs.length) context.note(`${all.length - runs.length} older runs are not shown; see --limit.`);
+  if (rejections) await printRejections(context, rejections);
+}
+
+async function rejectionsOf(store: ObjectStore, limit: number): Promise<readonly Receipt[]> {
+  return (await listReceipts(store)).filter(({ verdict }) => verdict === 'rejected').slice(0, limit);
+}
+
+async function printRejections(context: Context, receipts: readonly Receipt[]): Promise<void> {
+  if (receipts.length === 0) return context.note('No rejected submissions.');
+  const rows = receipts.map(({ at, submission, actor, errors }) => {
+    const [first] = errors;
+    const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : '';
+    return [
+      at.replace('T', ' ').slice(0, 19),
+      submission,
+      actor,
+      first ? `${first.code}: ${first.message}${more}` : '',
+    ];
+  });
+  const columns = ['REJECTED', 'SUBMISSION', 'ACTOR', 'PROBLEM'].map((title) => ({ title }));
+  await context.print(`\n${await renderTable(columns, rows)}`);
+}

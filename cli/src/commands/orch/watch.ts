@@ -1,0 +1,58 @@
+import type { ObjectStore } from '@pangolin/storage/object-store';
+import { command } from '../../command.ts';
+import type { Context } from '../../context.ts';
+import { exitCodeOf, followRun, type RunChange } from '../../read/follow.ts';
+import { readStatus } from '../../read/runs.ts';
+import { parseRunTarget } from '../../read/target.ts';
+import { countsOf, durationOf, itemLine, paintPhase } from '../../render/run.ts';
+
+export const watch = command({
+  description: 'Follow a run until it is sealed; exit 0 when it succeeded, 1 when not',
+  args: {
+    run: { type: 'positional', description: 'A run.' },
+    timeout: { type: 'string', duration: true, description: 'Give up after this time with exit code 6.' },
+  },
+  async run({ run, timeout }, context) {
+    const id = parseRunTarget(run);
+    const store = await context.open();
+    await readStatus(store, id);
+    return await watchToEnd(context, store, id, timeout);
+  },
+});
+
+/**
+ * One line per change; JSON: `{"type":"run",…RunStatus}` and `{"type":"item","run":…,…ItemStatus}`, one a line.
+ * On a terminal a last line says where the run stands and is overwritten.
+ */
+export async function watchToEnd(
+  context: Context,
+  store: ObjectStore,
+  run: string,
+  timeoutMs: number | undefined,
+): Promise<number> {
+  for await (const change of followRun(store, run, timeoutMs)) {
+    if (context.json) await printJsonChange(context, change);
+    else await printChange(context, change);
+    if (change.status.sealedAt !== undefined && change.status.phase !== 'running') return exitCodeOf(change.status);
+  }
+  return 1;
+}
+
+async function printJsonChange(context: Context, { status, changed }: RunChange): Promise<void> {
+  for (const item of changed) await context.printLine({ type: 'item', run: status.run, ...item });
+  await context.printLine({ type: 'run', ...status });
+}
+
+const CLEAR_LINE = '\r\u001b[K';
+
+async function printChange(context: Context, { status, changed }: RunChange): Promise<void> {
+  const { paint, interactive } = context;
+  const clear = interactive ? CLEAR_LINE : '';
+  const time = status.updatedAt.slice(11, 19);
+  for (const item of changed) await context.print(`${clear}${time}  ${itemLine(item, paint)}`);
+  const sealed = status.sealedAt !== undefined;
+  const summary = `${status.run}  ${paintPhase(paint, status.phase)}${sealed ? ', sealed' : ''}  ${countsOf(status)}  ${durationOf(status)}`;
+  if (status.phase !== 'running') await context.print(`${clear}${time}  ${summary}`);
+  else if (interactive)
+    await context.write(Buffer.from(`${clear}${summary.slice(0, Math.max(20, process.stdout.columns - 1))}`));
+}

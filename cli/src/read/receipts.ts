@@ -1,0 +1,73 @@
+/** Dropping a file for the controller, and its answer. */
+import { randomBytes } from 'node:crypto';
+import { LEASE } from '@pangolin/contracts/layout';
+import type { Receipt } from '@pangolin/contracts/status';
+import { formatTime } from '@pangolin/contracts/units';
+import type { ObjectStore } from '@pangolin/storage/object-store';
+import { findReceipt } from './runs.ts';
+import { waitFor } from './wait.ts';
+
+/** A controller answers within a second; these are for one that is busy, and for one that is not there. */
+const SERVED_MS = 30_000;
+const UNSERVED_MS = 2_000;
+
+/** Sorts by time; never the same twice. */
+export function uniqueName(): string {
+  return `${formatTime(Date.now()).replaceAll(/[-:]/g, '')}-${randomBytes(6).toString('hex')}`;
+}
+
+/** The receipt of the dropped file, or undefined when none came in `timeoutMs` (default: longer where a controller seems to serve). */
+export async function awaitReceipt(
+  store: ObjectStore,
+  name: string,
+  timeoutMs: number | undefined,
+): Promise<Receipt | undefined> {
+  const forMs = timeoutMs ?? ((await seemsServed(store)) ? SERVED_MS : UNSERVED_MS);
+  return await waitFor(store, forMs, () => findReceipt(store, name));
+}
+
+/** What the receipt means to a script (design §10). */
+export function receiptExitCode(receipt: Receipt): number {
+  if (receipt.verdict === 'accepted') return 0;
+  return Math.max(...receipt.errors.map(({ code }) => exitCodes[code] ?? 2), 2);
+}
+
+/** Codes of problems that say more than "invalid input". */
+const exitCodes: Readonly<Record<string, number>> = {
+  NotFound: 3,
+  Conflict: 4,
+  Finished: 4,
+  NotFinished: 4,
+  NothingToRetry: 4,
+};
+
+/** `controller/lease.json`: who has served last. */
+export interface Lease {
+  readonly pid?: number;
+  readonly since?: string;
+}
+
+export async function readLease(store: ObjectStore): Promise<Lease | undefined> {
+  try {
+    return JSON.parse((await store.get(LEASE, { maxBytes: 65_536 })).toString('utf8')) as Lease;
+  } catch {
+    // Missing or unreadable: either way nobody is known to serve, and that is all that callers ask.
+    return undefined;
+  }
+}
+
+/** A guess: the lease names a process; on a folder it can be looked for, elsewhere it is taken at its word. */
+export async function seemsServed(store: ObjectStore): Promise<boolean> {
+  const lease = await readLease(store);
+  if (!lease) return false;
+  return store.kind !== 'folder' || lease.pid === undefined || isAlive(lease.pid);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

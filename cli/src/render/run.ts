@@ -1,0 +1,121 @@
+/** Runs and items for people. */
+import { isTerminal, phases, remedyOf, isReason, type Phase } from '@pangolin/contracts/reasons';
+import type { ItemStatus, RunPhase, RunStatus } from '@pangolin/contracts/status';
+import { formatDuration } from '@pangolin/contracts/units';
+import { printable, type Paint } from '../terminal.ts';
+import { renderTable } from './table.ts';
+
+/** More rows than anybody reads; JSON has them all. */
+const ROWS_MAX = 500;
+
+export function paintPhase(paint: Paint, phase: string): string {
+  const style = styles[phase as Phase | RunPhase];
+  return style === undefined ? phase : paint(style, phase);
+}
+
+const styles: Partial<Record<Phase | RunPhase, 'green' | 'red' | 'yellow' | 'cyan'>> = {
+  done: 'green',
+  succeeded: 'green',
+  failed: 'red',
+  denied: 'red',
+  skipped: 'yellow',
+  cancelled: 'yellow',
+  running: 'cyan',
+  starting: 'cyan',
+};
+
+export async function renderRuns(runs: readonly RunStatus[], paint: Paint): Promise<string> {
+  const columns = [
+    { title: 'RUN' },
+    { title: 'PHASE', paint: (text: string) => paintPhase(paint, text) },
+    { title: 'DONE', align: 'right' as const },
+    { title: 'SEALED' },
+    { title: 'SUBMITTED' },
+    { title: 'DURATION', align: 'right' as const },
+    { title: 'ACTOR' },
+  ];
+  return await renderTable(
+    columns,
+    runs.map((run) => [
+      run.run,
+      run.phase,
+      `${run.counts.done ?? 0}/${run.counts.total}`,
+      run.sealedAt === undefined ? 'no' : 'yes',
+      run.submittedAt.replace('T', ' ').slice(0, 19),
+      durationOf(run),
+      run.actor,
+    ]),
+  );
+}
+
+export async function renderRun(run: RunStatus, items: readonly ItemStatus[], paint: Paint): Promise<string> {
+  const shown = items.length > ROWS_MAX ? items.filter(({ phase }) => phase !== 'done').slice(0, ROWS_MAX) : items;
+  const parts = [
+    `${paint('bold', run.run)}  ${paintPhase(paint, run.phase)}  ${sealOf(run)}`,
+    printable(
+      `queue ${run.queue}, by ${run.actor}, submitted ${run.submittedAt}, ${run.finishedAt === undefined ? 'for' : 'took'} ${durationOf(run)}`,
+    ),
+    countsOf(run),
+  ];
+  if (shown.length > 0) parts.push('', await renderItems(shown, paint));
+  if (shown.length < items.length)
+    parts.push(`… ${items.length - shown.length} of ${items.length} items not shown; -o json has all.`);
+  const remedies = remediesFor(items);
+  if (remedies.length > 0) parts.push('', ...remedies);
+  return parts.join('\n');
+}
+
+async function renderItems(items: readonly ItemStatus[], paint: Paint): Promise<string> {
+  const columns = [
+    { title: 'ITEM' },
+    { title: 'PHASE', paint: (text: string) => paintPhase(paint, text) },
+    { title: 'REASON' },
+    { title: 'ATTEMPTS', align: 'right' as const },
+    { title: 'DURATION', align: 'right' as const },
+    { title: 'MESSAGE' },
+  ];
+  return await renderTable(
+    columns,
+    items.map((item) => [
+      item.id,
+      item.phase,
+      item.reason,
+      String(item.attempts),
+      item.durationMs === undefined ? '' : formatDuration(item.durationMs),
+      `${item.partial === true ? '(partial) ' : ''}${item.message ?? ''}`,
+    ]),
+  );
+}
+
+/** One line per reason that some item needs something done about. */
+function remediesFor(items: readonly ItemStatus[]): string[] {
+  const reasons = new Set(items.filter(({ phase }) => phase !== 'done').map(({ reason }) => reason));
+  return [...reasons].filter(isReason).map((reason) => `${reason}: ${remedyOf(reason)}`);
+}
+
+/** `5 items: 4 done, 1 failed`. */
+export function countsOf({ counts }: RunStatus): string {
+  const parts = phases.flatMap((phase) => (counts[phase] ? [`${counts[phase]} ${phase}`] : []));
+  return `${counts.total} item${counts.total === 1 ? '' : 's'}: ${parts.join(', ')}`;
+}
+
+/** From submission to the end, or to now. */
+export function durationOf(run: RunStatus): string {
+  const end = run.finishedAt === undefined ? Date.now() : Date.parse(run.finishedAt);
+  return formatDuration(Math.max(0, end - Date.parse(run.submittedAt)));
+}
+
+function sealOf(run: RunStatus): string {
+  if (run.sealedAt !== undefined) return 'sealed';
+  return run.phase === 'running' ? 'not sealed' : 'sealing';
+}
+
+/** `edit-a  failed  ExitNonZero: exit code 1 (attempt 2, 3.1s)`, for one change. */
+export function itemLine(item: ItemStatus, paint: Paint): string {
+  const message = item.message === undefined ? '' : `: ${printable(item.message)}`;
+  const facts = [
+    ...(item.attempts > 0 ? [`attempt ${item.attempts}`] : []),
+    ...(isTerminal(item.phase) && item.durationMs !== undefined ? [formatDuration(item.durationMs)] : []),
+  ];
+  return `${item.id}  ${paintPhase(paint, item.phase)}  ${item.reason}${message}${facts.length > 0 ? ` (${facts.join(', ')})` : ''}`;
+}

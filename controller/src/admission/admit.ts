@@ -1,0 +1,109 @@
+/** Turns a submitted file into an admitted run: read, checked, and everything that it names pinned to a digest (law 7). */
+import { canonical, canonicalBytes } from '@pangolin/contracts/canonical';
+import { PROBLEMS_MAX, type Finding } from '@pangolin/contracts/explain';
+import { show } from '@pangolin/contracts/formats';
+import { located } from '@pangolin/contracts/located';
+import { readRun, type NormalisedItem, type NormalisedRun, type RunPointers } from '@pangolin/contracts/read-run';
+import type { AdmittedItem, AdmittedRun, PinnedWorkspace, Workspace } from '@pangolin/contracts/run';
+import type { Problem } from '@pangolin/contracts/status';
+import { PipelinePins } from './pipelines.ts';
+import { packWorkspace, type PackedWorkspace, type WorkspaceContext } from './workspace.ts';
+
+export interface AdmitContext extends WorkspaceContext {
+  queueExists(name: string): boolean;
+}
+
+export type Admitted =
+  | {
+      readonly ok: true;
+      readonly run: AdmittedRun;
+      /** `runs/<run>/spec.json`: the canonical JSON of `run`. */
+      readonly specBytes: Buffer;
+    }
+  /** `run`: the id that the file gives, when it gives a legal one. */
+  | { readonly ok: false; readonly run?: string; readonly problems: readonly Problem[] };
+
+/**
+ * Every problem of the file at once, up to PROBLEMS_MAX; what it names is looked up only when the file itself is right.
+ * Repeatable. @throws PangolinError UNAVAILABLE when the store does not answer: the file may be fine, try again.
+ */
+export async function admit(bytes: Uint8Array, file: string, context: AdmitContext): Promise<Admitted> {
+  const read = readRun(bytes, file);
+  if (!read.ok) return { ok: false, ...(read.id !== undefined && { run: read.id }), problems: read.problems };
+  const { run, digest, at, locate } = read;
+  const findings: Finding[] = [];
+  if (!context.queueExists(run.queue)) {
+    const hint = 'Leave `queue` out for the default one.';
+    findings.push({ path: at.queue, code: 'UnknownQueue', message: `there is no queue ${show(run.queue)}`, hint });
+  }
+  const pins = new PipelinePins(context.store);
+  const items = await pinItems(run, at, pins, context, findings);
+  if (findings.length > 0) return { ok: false, run: run.id, problems: located(findings, file, locate) };
+  const admitted: AdmittedRun = {
+    schema: 'admitted-run/1',
+    id: run.id,
+    queue: run.queue,
+    labels: run.labels,
+    spec: digest,
+    pipelines: Object.fromEntries([...pins.specs].sort(([a], [b]) => (a < b ? -1 : 1))),
+    items,
+  };
+  return { ok: true, run: admitted, specBytes: canonicalBytes(admitted) };
+}
+
+async function pinItems(
+  run: NormalisedRun,
+  at: RunPointers,
+  pins: PipelinePins,
+  context: AdmitContext,
+  findings: Finding[],
+): Promise<AdmittedItem[]> {
+  const items: AdmittedItem[] = [];
+  const workspaces = new WorkspacePins(context);
+  const refused = new Set<string>();
+  // What several items take from one place of the file is said once.
+  const report = (path: string, refusal: Omit<Finding, 'path'>): void => {
+    if (refused.has(path) || findings.length >= PROBLEMS_MAX) return;
+    refused.add(path);
+    findings.push({ path, ...refusal });
+  };
+  for (const [index, item] of run.items.entries()) {
+    if (findings.length >= PROBLEMS_MAX) break;
+    const pipeline = await pins.pin(item.pipeline);
+    if (!pipeline.ok) report(at.item(index, 'pipeline'), pipeline.refusal);
+    const workspace = item.workspace && (await workspaces.pin(item.workspace));
+    if (workspace?.ok === false) report(at.item(index, 'workspace'), workspace.refusal);
+    if (pipeline.ok && workspace?.ok !== false) items.push(admitItem(item, pipeline.pin, workspace?.workspace));
+  }
+  return items;
+}
+
+function admitItem(
+  item: NormalisedItem,
+  pipeline: AdmittedItem['pipeline'],
+  workspace: PinnedWorkspace | undefined,
+): AdmittedItem {
+  const { workspace: _written, ...rest } = item;
+  return { ...rest, pipeline, ...(workspace && { workspace }) };
+}
+
+/** Items with the same workspace share one look at it, so a branch that moves meanwhile is one commit for all of them. */
+class WorkspacePins {
+  readonly #context: WorkspaceContext;
+  readonly #byObject = new Map<Workspace, PackedWorkspace>();
+  readonly #byText = new Map<string, PackedWorkspace>();
+
+  constructor(context: WorkspaceContext) {
+    this.#context = context;
+  }
+
+  async pin(workspace: Workspace): Promise<PackedWorkspace> {
+    const known = this.#byObject.get(workspace);
+    if (known) return known;
+    const text = canonical(workspace);
+    const packed = this.#byText.get(text) ?? (await packWorkspace(workspace, this.#context));
+    this.#byText.set(text, packed);
+    this.#byObject.set(workspace, packed);
+    return packed;
+  }
+}

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+import { memoryReader } from '@pangolin/verify/readers/memory';
+import type { CheckId, Report } from '@pangolin/verify/report';
+import { verifyBundle } from '@pangolin/verify/verify';
+import { forgeKeys, p256, sealOf, trustOf, type Files } from './forge.ts';
+import { base64FieldMutants, eventMutants, fileMutants, nameMutants, payloadMutants } from './generic-mutants.ts';
+import { Harness, type Mutant } from './harness.ts';
+import {
+  attestationMutants,
+  closureMutants,
+  formMutants,
+  liarMutants,
+  logMutants,
+  sealMutants,
+  transplants,
+} from './operator-mutants.ts';
+import { tell } from './story.ts';
+
+const keys = forgeKeys();
+const trust = trustOf(keys);
+const { files } = tell(keys);
+let base: Report;
+
+before(async () => {
+  base = await verifyBundle(memoryReader(files), trust);
+  // Against a broken baseline everything counts as detected.
+  assert.equal(base.verdict, 'verified', JSON.stringify(base.checks, null, 1));
+});
+
+const classes: readonly [string, number, () => Iterable<Mutant>][] = [
+  ['A: a changed file', 3000, () => fileMutants(files)],
+  ['A: a changed event', 3000, () => eventMutants(files)],
+  ['A: a changed payload', 400, () => payloadMutants(files)],
+  ['B: another spelling of base64', 100, () => base64FieldMutants(files)],
+  ['C: a log that tells an impossible story, sealed by the operator', 120, () => logMutants(keys, files)],
+  ['C: an event of another form, sealed by the operator', 400, () => formMutants(keys, files)],
+  ['D: an input that nobody produced, sealed by the operator', 15, () => closureMutants(keys, files)],
+  ['E, F, G: a bent seal, proof or checkpoint', 300, () => sealMutants(keys, files)],
+  ['E: a bent attestation', 10, () => attestationMutants(keys, files)],
+  ['E: a statement that lies, signed and sealed by the operator', 40, () => liarMutants(keys, files)],
+  ['L: a file under another name', 400, () => nameMutants(files)],
+  ['M: parts of another run', 40, () => transplants(keys, files)],
+];
+
+for (const [name, atLeast, mutants] of classes) {
+  test(`${name} never verifies as the original`, async (t) => {
+    const harness = new Harness(trust, base);
+    for (const mutant of mutants()) await harness.try(mutant);
+    const { failed, lowered, escaped, wrong } = harness.tally;
+    t.diagnostic(`${harness.count} mutants: ${failed} failed, ${lowered} lowered, ${escaped.length} escaped`);
+    assert.deepEqual({ escaped: escaped.slice(0, 20), wrong: wrong.slice(0, 20) }, { escaped: [], wrong: [] });
+    assert.ok(harness.count >= atLeast, `only ${harness.count} mutants`);
+  });
+}
+
+/** For every check, something that nothing but it notices. */
+const onlyNoticedBy: Readonly<Record<Exclude<CheckId, 'witnesses'>, () => Mutant>> = {
+  structure: () => ({ name: 'a file of no kind', files: new Map(files).set('notes.txt', Buffer.from('x')) }),
+  signature: () => {
+    const stranger = p256();
+    return {
+      name: 'signed by nobody, logged by the log',
+      files: withSeal({ signer: stranger, keyid: keys.seal.keyid, leafKey: keys.seal }),
+    };
+  },
+  seal: () => ({ name: 'the seal of another run', files, options: { expectRun: 'run-2' } }),
+  checkpoint: () => ({
+    name: 'a checkpoint that the log did not sign',
+    files: withSeal({ note: (text, line) => `${text}\n${line.replace(/.{6}==\n$/, 'AAAAAA==\n')}` }),
+  }),
+  inclusion: () => ({
+    name: 'a proof of nothing',
+    files: withSeal({ file: (file) => (file.verificationMaterial.tlogEntries[0].inclusionProof.hashes = []) }),
+  }),
+  rebuild: () => ({
+    name: 'a field that no signature covers',
+    files: withSeal({ file: (file) => (file.verificationMaterial.tlogEntries[0].logIndex = '5') }),
+  }),
+  time: () => ({
+    name: 'a revoked key',
+    files,
+    trust: trustOf(keys, (each) => (each.signers[0].revokedAt = '2026-06-01T00:00:00.000Z')),
+  }),
+  events: () => first(logMutants(keys, files), 'log: one more done'),
+  closure: () => first(closureMutants(keys, files), 'closure: the product of the failed attempt'),
+  blobs: () => {
+    const name = [...files.keys()].findLast((each) => each.startsWith('blobs/'))!;
+    return { name: 'another product', files: new Map(files).set(name, Buffer.from('evil')) };
+  },
+  attestations: () => first(attestationMutants(keys, files), 'attestation: signed by a stranger'),
+};
+
+function withSeal(bend: Parameters<typeof sealOf>[2]): Files {
+  return new Map(files).set('seal.sigstore.json', sealOf(keys, files.get('events.jsonl')!, bend));
+}
+
+function first(mutants: Iterable<Mutant>, name: string): Mutant {
+  for (const mutant of mutants) if (mutant.name === name) return mutant;
+  throw new TypeError(`no mutant is called ${name}`);
+}
+
+for (const [check, make] of Object.entries(onlyNoticedBy)) {
+  test(`without the check ${check} something would escape`, async () => {
+    const harness = new Harness(trust, base);
+    const mutant = make();
+    assert.equal((await harness.report(mutant)).checks[check as CheckId].result, false, mutant.name);
+    const overruled = await harness.report(mutant, check as CheckId);
+    const noticed = Object.entries(overruled.checks).filter(([id, { result }]) => id !== check && result === false);
+    assert.deepEqual(noticed, [], `${mutant.name} is noticed elsewhere`);
+    assert.equal(overruled.verdict, 'verified', mutant.name);
+  });
+}

@@ -1,0 +1,245 @@
+/** The story that the forge tells: two attempts, a hand-off, a product given at submission, a failure and what it skips. */
+import {
+  sha,
+  jcs,
+  attestation,
+  logOf,
+  ORIGIN,
+  renumber,
+  sealOf,
+  type Files,
+  type ForgeKeys,
+  type Json,
+} from './forge.ts';
+
+const set = (digest: string) => ({ sha256: digest });
+
+export interface Story {
+  readonly files: Files;
+  readonly plan: Json;
+}
+
+/** A full bundle. @param runId also makes its contents differ from those of other runs. */
+export function tell(keys: ForgeKeys, runId = 'run-1'): Story {
+  const pipeline = {
+    blocks: [
+      { command: 'make', kind: 'script' },
+      { kind: 'capture', what: 'patch' },
+    ],
+  };
+  const pipelineDigest = sha(jcs(pipeline));
+  const given = Buffer.from(`given to ${runId}\n`);
+  const workspace = { kind: 'git', commit: 'a'.repeat(40), sha256: sha(`pack of ${runId}`), size: 10, url: './repo' };
+  const item = (id: string, depends: string[], more: Json = {}) => ({
+    id,
+    executor: 'dispatch',
+    pipeline: { ref: 'dev.make', sha256: pipelineDigest },
+    depends_on: depends,
+    resourceLocks: [],
+    timeoutMs: 60_000,
+    retry: { maxAttempts: 2, initialMs: 10, factor: 2, maxMs: 100, jitter: true },
+    priority: 0,
+    ...more,
+  });
+  const plan = {
+    schema: 'admitted-run/1',
+    id: runId,
+    queue: 'default',
+    labels: {},
+    spec: sha('spec'),
+    pipelines: { [pipelineDigest]: pipeline },
+    items: [
+      item('edit', [], {
+        workspace,
+        network: 'none',
+        params: { depth: 2 },
+        needs: { seed: { submission: { sha256: sha(given), size: given.length } } },
+      }),
+      item('lint', [], { cpuMillis: 500 }),
+      item('apply', ['edit'], {
+        needs: {
+          patch: { from: 'edit', select: { kind: 'patch' } },
+          notes: { from: 'edit', select: { kind: 'output', path: 'notes/a.txt' } },
+        },
+      }),
+      item('publish', ['apply', 'lint']),
+    ],
+  };
+  const files: Files = new Map();
+  const blob = (bytes: Buffer | string): string => {
+    const content = Buffer.from(bytes as string);
+    files.set(`blobs/${sha(content)}`, content);
+    return sha(content);
+  };
+  const statement = (folder: 'dispatch' | 'provenance', value: Json): string => {
+    const payload = jcs(value);
+    const digest = sha(payload);
+    files.set(`${folder}/${digest}.json`, payload);
+    files.set(`attestations/${digest}.sigstore.json`, jcs(attestation(keys.attest, payload)));
+    return digest;
+  };
+
+  const events: Json[] = [];
+  const emit = (body: Json, actor = 'service:controller'): void => {
+    events.push({ runId, actor, ...body });
+  };
+  const manifests = new Map<string, Json>();
+  const fire = (itemId: string, attempt: number, inputs: Json = {}): void => {
+    const planned: Json = plan.items.find(({ id }) => id === itemId)!;
+    const { network, cpuMillis, params } = planned;
+    const manifest = {
+      schema: 'dispatch/1',
+      runId,
+      itemId,
+      attempt,
+      engine: { name: 'pangolin', version: '0.1.0' },
+      provider: 'process',
+      task: `pangolin-${itemId}-${attempt}`,
+      pipeline: { ...planned.pipeline, spec: pipeline },
+      ...(planned.workspace && { workspace: planned.workspace }),
+      inputs,
+      ...(params && { params: set(sha(jcs(params))) }),
+      limits: { timeoutMs: 60_000, graceMs: 1000 },
+      sandbox: {
+        asked: { ...(network && { network }), ...(cpuMillis && { cpuMillis }) },
+        enforced: { network: 'none', rootfs: 'host', user: 'same', noNewPrivileges: true, runtime: 'process' },
+      },
+    };
+    const dispatch = statement('dispatch', {
+      _type: 'https://in-toto.io/Statement/v1',
+      predicateType: 'https://pangolin.dev/attestation/dispatch/v1',
+      subject: materials(manifest),
+      predicate: manifest,
+    });
+    manifests.set(itemId, { manifest, dispatch, params });
+    emit({ kind: 'item.fired', itemId, attempt, dispatch: set(dispatch), inputs });
+  };
+  const reconcile = (itemId: string, status: string, reason: string, products: Record<string, string>): void => {
+    const { manifest, dispatch, params } = manifests.get(itemId)!;
+    const { attempt } = manifest;
+    const outputs = Object.fromEntries(Object.entries(products).map(([name, content]) => [name, set(blob(content))]));
+    const of = (name: string, content: string): Json => ({
+      sha256: sha(content),
+      size: content.length,
+      ...(name === 'patch' && { files: 1, baseTree: 'b'.repeat(40) }),
+    });
+    const result = blob(
+      JSON.stringify(
+        {
+          schema: 'output/1',
+          runId,
+          itemId,
+          attempt,
+          manifest: dispatch,
+          status: status === 'done' ? 'succeeded' : 'failed',
+          ...(status !== 'done' && { reason }),
+          partial: status !== 'done',
+          startedAt: '2026-03-01T10:00:00.000Z',
+          finishedAt: '2026-03-01T10:00:00.500Z',
+          blocks: [{ index: 0, kind: 'script', status: 'succeeded' }],
+          products: {
+            ...(products.patch !== undefined && { patch: of('patch', products.patch) }),
+            outputs: Object.fromEntries(
+              Object.entries(products)
+                .filter(([name]) => name !== 'patch')
+                .map(([name, content]) => [name.slice(8), of(name, content)]),
+            ),
+          },
+          logs: [],
+          asserted: { summary: `did ${itemId}` },
+        },
+        null,
+        1,
+      ),
+    );
+    const names = Object.keys(outputs).sort();
+    const provenance =
+      names.length === 0
+        ? undefined
+        : statement('provenance', {
+            _type: 'https://in-toto.io/Statement/v1',
+            predicateType: 'https://slsa.dev/provenance/v1',
+            subject: names.map((name) => ({ name, digest: outputs[name] })),
+            predicate: {
+              buildDefinition: {
+                buildType: 'https://pangolin.dev/attestation/offload-item/v1',
+                externalParameters: { runId, itemId, attempt, ...(params && { params }) },
+                internalParameters: { provider: manifest.provider, limits: manifest.limits, sandbox: manifest.sandbox },
+                resolvedDependencies: [
+                  { name: 'dispatch', digest: set(dispatch) },
+                  ...materials(manifest).filter(({ name }) => name !== 'params'),
+                ],
+              },
+              runDetails: {
+                builder: { id: 'https://pangolin.dev/attestation/serve@v1', version: { pangolin: '0.1.0' } },
+                metadata: {
+                  invocationId: `${ORIGIN}/${runId}/${itemId}/${attempt}`,
+                  startedOn: '2026-03-01T10:00:00.000Z',
+                  finishedOn: '2026-03-01T10:00:00.500Z',
+                },
+                byproducts: [{ name: 'output.json', digest: set(result) }],
+              },
+            },
+          });
+    emit({
+      kind: 'item.reconciled',
+      itemId,
+      attempt,
+      status,
+      reason,
+      result: set(result),
+      outputs,
+      ...(status !== 'done' && { partial: true }),
+      ...(provenance && { provenance: set(provenance) }),
+    });
+  };
+
+  const patch = `diff of ${runId}\n`;
+  const notes = `notes of ${runId}\n`;
+  emit(
+    {
+      kind: 'run.submitted',
+      schema: 'run-log/1',
+      logOrigin: ORIGIN,
+      plan: set(blob(jcs(plan))),
+      submission: set(blob(`submission of ${runId}`)),
+      nonce: sha(`nonce ${runId}`).slice(0, 32),
+      after: { size: 3, root: sha('root') },
+      engine: { name: 'pangolin', version: '0.1.0' },
+    },
+    'human:alice',
+  );
+  const seed = { seed: { sha256: blob(given), from: 'submission' } };
+  fire('edit', 1, seed);
+  reconcile('edit', 'failed', 'ExitNonZero', { patch: `half a diff of ${runId}\n` });
+  emit({ kind: 'item.retried', itemId: 'edit', attempt: 1, reason: 'ExitNonZero' });
+  fire('edit', 2, seed);
+  fire('lint', 1);
+  reconcile('edit', 'done', 'Succeeded', { patch, 'outputs/notes/a.txt': notes });
+  reconcile('lint', 'failed', 'TimedOut', {});
+  emit({ kind: 'item.skipped', itemId: 'publish', attempt: 0, reason: 'DependencyFailed' });
+  fire('apply', 1, {
+    notes: { sha256: sha(notes), from: { itemId: 'edit', output: 'outputs/notes/a.txt' } },
+    patch: { sha256: sha(patch), from: { itemId: 'edit', output: 'patch' } },
+  });
+  reconcile('apply', 'done', 'Succeeded', { 'outputs/result.bin': `\u0000binary of ${runId}` });
+  emit({
+    kind: 'run.completed',
+    status: 'failed',
+    counts: { done: 2, failed: 1, skipped: 1, cancelled: 0, denied: 0 },
+  });
+  const log = logOf(renumber(events));
+  files.set('events.jsonl', log).set('seal.sigstore.json', sealOf(keys, log));
+  return { files, plan };
+}
+
+function materials({ pipeline, workspace, params, inputs }: Json): { name: string; digest: { sha256: string } }[] {
+  return [
+    { name: 'pipeline', digest: set(pipeline.sha256) },
+    ...(workspace ? [{ name: 'workspace', digest: set(workspace.sha256) }] : []),
+    ...(params ? [{ name: 'params', digest: params }] : []),
+    ...Object.keys(inputs)
+      .sort()
+      .map((key) => ({ name: `input:${key}`, digest: set(inputs[key].sha256) })),
+  ];
+}

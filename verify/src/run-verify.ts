@@ -1,0 +1,97 @@
+/** `pangolin verify` and `pangolin-verify`: arguments in, report out, exit code back. */
+import { readFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { isPangolinError, messageOf, PangolinError } from '@pangolin/contracts/errors';
+import type { TrustDocument } from '@pangolin/contracts/trust';
+import { openBundle } from './readers/open.ts';
+import { renderReport } from './render.ts';
+import { exitCodes } from './report.ts';
+import { parseTrustFile } from './trust-file.ts';
+import { verifyBundle } from './verify.ts';
+
+const USAGE = `Usage: pangolin-verify BUNDLE [--trust FILE] [--run ID] [-o json]
+
+Checks a bundle of evidence offline. BUNDLE is a directory, a tar archive or a JSON document.
+
+  --trust FILE   the keys that you trust; get it another way than the bundle
+  --run ID       the run that the bundle has to be of
+  -o json        the report as JSON
+
+Exit codes: 0 verified, 1 failed, 2 bad trust file or usage, 4 incomplete (not sealed, or no trust file).
+`;
+
+/** Where a command writes. */
+export interface Output {
+  readonly stdout: (text: string) => void;
+  readonly stderr: (text: string) => void;
+}
+
+const processOutput: Output = {
+  stdout: (text) => void process.stdout.write(text),
+  stderr: (text) => void process.stderr.write(text),
+};
+
+/** @param argv without the program. Answers the exit code of evidence.md §3.13 and throws nothing that is foreseen. */
+export async function runVerify(argv: readonly string[], output: Output = processOutput): Promise<number> {
+  try {
+    const options = readArguments(argv);
+    if (options === 'help') {
+      output.stdout(USAGE);
+      return 0;
+    }
+    const trust = options.trust === undefined ? undefined : await readTrust(options.trust);
+    const { reader, close } = await openBundle(options.bundle);
+    try {
+      const report = await verifyBundle(reader, trust, options.run === undefined ? {} : { expectRun: options.run });
+      output.stdout(options.json ? `${JSON.stringify(report, null, 2)}\n` : renderReport(report));
+      return exitCodes[report.verdict];
+    } finally {
+      await close();
+    }
+  } catch (error) {
+    const hint = isPangolinError(error) && error.hint !== undefined ? `\n${error.hint}` : '';
+    output.stderr(`${messageOf(error)}${hint}\n`);
+    // Whatever kept the evidence from being read, 1 would say that it was read and does not hold.
+    return 2;
+  }
+}
+
+interface Arguments {
+  readonly bundle: string;
+  readonly trust: string | undefined;
+  readonly run: string | undefined;
+  readonly json: boolean;
+}
+
+function readArguments(argv: readonly string[]): Arguments | 'help' {
+  const usage = (why: string) => new PangolinError('USAGE', why, { hint: USAGE.trimEnd() });
+  let parsed;
+  try {
+    parsed = parseArgs({
+      args: [...argv],
+      allowPositionals: true,
+      options: {
+        trust: { type: 'string' },
+        run: { type: 'string' },
+        output: { type: 'string', short: 'o' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    });
+  } catch (error) {
+    throw usage(messageOf(error));
+  }
+  const { values, positionals } = parsed;
+  if (values.help) return 'help';
+  if (positionals.length !== 1) throw usage('name one bundle');
+  if (values.output !== undefined && values.output !== 'json' && values.output !== 'text') {
+    throw usage(`there is no output format ${values.output}`);
+  }
+  return { bundle: positionals[0]!, trust: values.trust, run: values.run, json: values.output === 'json' };
+}
+
+async function readTrust(path: string): Promise<TrustDocument> {
+  const bytes = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
+    throw new PangolinError('NOT_FOUND', `the trust file ${path} cannot be read`, { cause });
+  });
+  return parseTrustFile(bytes);
+}

@@ -106,7 +106,7 @@ export const Workspace = Type.Union(
       closed,
     ),
   ],
-  { description: 'What the item starts from. Without one it starts from an empty directory.' },
+  { description: 'What the item starts from: { git: … }, { path: … } or { ref: … }. Without one, an empty directory.' },
 );
 export type Workspace = Static<typeof Workspace>;
 

@@ -117,7 +117,7 @@ test('YAML aliases are copies, and the place behind one is where its anchor is',
   const { run, locate } = accepted(text);
   assert.deepEqual(run.items[0]!.pipeline, run.items[1]!.pipeline);
   assert.deepEqual(locate('/items/1/pipeline/blocks/0/command'), locate('/items/0/pipeline/blocks/0/command'));
-  assert.deepEqual(locate('/items/0/pipeline/blocks/0/command'), { line: 5, column: 41 });
+  assert.deepEqual(locate('/items/0/pipeline/blocks/0/command'), { line: 5, column: 42 });
 });
 
 test('a pointer is found in JSON and YAML alike, by its value and by its key', () => {

@@ -7,15 +7,21 @@ import { bundleFromJSON, type SerializedBundle } from '@sigstore/bundle';
 import { BUNDLE_DOCUMENT_BYTES_MAX, BUNDLE_NAME, type BundleDocument } from '@pangolin/contracts/bundle';
 import { parseCanonical } from '@pangolin/contracts/canonical';
 import { sha256 } from '@pangolin/contracts/digest';
+import { signEnvelope } from '@pangolin/contracts/dsse';
 import { casKey, eventsKey, sealKey } from '@pangolin/contracts/layout';
+import { dispatchStatement } from '@pangolin/controller/audit/statements';
 import { exportBundle, type BundleFile } from '@pangolin/storage/bundle';
 import { bundleDocument, writeBundle } from '@pangolin/storage/bundle-writers';
-import { openWorld, recordRun, type World } from './world.ts';
+import { manifestOf, openWorld, recordRun, type World } from './world.ts';
 
 async function sealedWorld(): Promise<World> {
   const world = await openWorld();
   await recordRun(world, 'a', 3);
   await recordRun(world, 'b', 1);
+  // Signed, but named by no event: it must not get into a bundle.
+  const stray = dispatchStatement(manifestOf('a', 'stray'));
+  const envelope = await signEnvelope(world.keys.attest, stray.payload);
+  world.db.transaction(() => world.evidence.addStatement('a', envelope, stray.sha256))();
   await world.sealer().advance();
   return world;
 }

@@ -112,6 +112,20 @@ test('an event with a value that has no canonical form is refused', async () => 
   assert.throws(() => transaction(world, () => world.evidence.appendEvents('a', [event])), { code: 'INVALID' });
 });
 
+test('a seal moves on only from the stage where it is', async () => {
+  await using world = await openWorld();
+  transaction(world, () => world.evidence.openSeal('a'));
+  world.evidence.advanceSeal('a', 'open', 'uploaded', { payload: Buffer.from('x') });
+  assert.throws(() => world.evidence.advanceSeal('a', 'open', 'uploaded', { payload: Buffer.from('y') }), {
+    code: 'CONFLICT',
+  });
+  transaction(world, () => world.evidence.openSeal('a'));
+  assert.deepEqual(
+    [world.evidence.sealOf('a')!.stage, world.evidence.sealOf('a')!.payload?.toString()],
+    ['uploaded', 'x'],
+  );
+});
+
 test('a dispatch is found again by its digest', async () => {
   await using world = await openWorld();
   const manifest = manifestOf('a', 'item', { key: { sha256: '2'.repeat(64), from: 'submission' } });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createPublicKey, generateKeyPairSync, verify } from 'node:crypto';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -28,6 +28,7 @@ test('keys and origin are made on first use and are the same ever after', async 
 
 test('only the owner can read them, whatever the umask', async (t) => {
   const dir = temporaryDir(t);
+  mkdirSync(dir, { mode: 0o755 });
   const umask = process.umask(0);
   t.after(() => process.umask(umask));
   await openKeys(dir);

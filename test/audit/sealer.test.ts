@@ -8,7 +8,7 @@ import { TrustedRoot } from '@sigstore/protobuf-specs';
 import { toSignedEntity, toTrustMaterial, Verifier } from '@sigstore/verify';
 import { parseCanonical } from '@pangolin/contracts/canonical';
 import { sha256 } from '@pangolin/contracts/digest';
-import { pae } from '@pangolin/contracts/dsse';
+import { lowS, pae } from '@pangolin/contracts/dsse';
 import { CHECKPOINT, eventsKey, LOG, sealKey, statementsKey, tileKey } from '@pangolin/contracts/layout';
 import {
   append,
@@ -45,6 +45,8 @@ const statementOf = (seal: SigstoreBundle): Statement<RunSeal> => parseCanonical
 async function assertSealHolds(world: World, runId: string): Promise<SigstoreBundle> {
   const seal = await sealOf(world, runId);
   const { subject, predicate } = statementOf(seal);
+  const signature = Buffer.from(seal.dsseEnvelope.signatures[0].sig, 'base64');
+  assert.deepEqual(lowS(signature), signature);
   const events = await world.store.get(eventsKey(runId));
   assert.equal(subject[0]!.digest.sha256, sha256(events));
   const lines = events.toString('utf8').split('\n').slice(0, -1);
@@ -364,6 +366,18 @@ test('several hundred seals fill a tile, and the published log still adds up', a
   await assertSealHolds(world, 'a');
 });
 
+test('a published log that got lost is published again, whole', async () => {
+  await using world = await openWorld();
+  await recordRun(world, 'a');
+  await world.sealer().advance();
+  for (const { key } of (await world.store.list(LOG)).objects) await world.store.delete(key);
+  await recordRun(world, 'b');
+  const sealer = world.sealer();
+  await sealer.checkLog();
+  await sealer.advance();
+  assert.equal(await assertLogHolds(world), 2);
+});
+
 /* ---- Who vouches from outside ---- */
 
 test('tokens, cosignatures and anchors become part of the seal, each asked once', async () => {
@@ -433,6 +447,31 @@ test('one that gives up is left out, one that fails is asked again', async () =>
   assert.match(first.error!.message, /the run a is not sealed: no answer/);
   assert.deepEqual(await sealer.advance(), { sealed: ['a'], pending: 0 });
   assert.equal((await sealOf(world, 'a')).verificationMaterial.timestampVerificationData, undefined);
+});
+
+test('a witness that has signed is not asked again for one that has not', async () => {
+  await using world = await openWorld();
+  await recordRun(world, 'a');
+  const asked: string[] = [];
+  const witnessOf = (name: string, failures: number): Witness => ({
+    name,
+    cosign: async () => {
+      asked.push(name);
+      if (failures-- > 0) throw new Error('no answer');
+      return { name, keyId: Buffer.alloc(4), signature: Buffer.alloc(72) };
+    },
+  });
+  const sealer = world.sealer({ witnesses: [witnessOf('second', 0), witnessOf('first', 1)] });
+  const { error } = await sealer.advance();
+  assert.match(error!.message, /the log is not published: no answer/);
+  assert.deepEqual(await sealer.advance(), { sealed: ['a'], pending: 0 });
+  assert.deepEqual(asked, ['second', 'first', 'first']);
+  const seal = await assertSealHolds(world, 'a');
+  const note = parseNote(seal.verificationMaterial.tlogEntries[0]!.inclusionProof.checkpoint.envelope);
+  assert.deepEqual(
+    note.signatures.map(({ name }) => name),
+    [world.keys.origin, 'first', 'second'],
+  );
 });
 
 /* ---- Checked by tools that we did not write ---- */

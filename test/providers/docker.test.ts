@@ -205,7 +205,7 @@ describe('the docker provider', { skip }, () => {
     const removed = bench.task(FOREVER);
     await Promise.all([provider.start(killed), provider.start(removed)]);
     await docker('kill', killed.name);
-    await docker('rm', '-f', removed.name);
+    await docker('rm', '-fv', removed.name);
     assert.equal((await ended(provider, killed.name)).exitCode, 137);
     assert.equal((await observeOne(provider, removed.name)).state, 'gone');
     await until('both are told', () => told.includes(killed.name) && told.includes(removed.name));

@@ -5,6 +5,7 @@
 import { createHash, createPublicKey, generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
 import { canonicalBytes } from '@pangolin/contracts/canonical';
 import { keyIdOf, lowS, pae } from '@pangolin/contracts/dsse';
+import { isTime } from '@pangolin/verify/shape';
 import type { TrustDocument } from '@pangolin/contracts/trust';
 
 export const ORIGIN = 'log.forge.example';
@@ -168,6 +169,9 @@ export function leafFor(payload: Uint8Array, signature: Uint8Array, key: ForgeKe
   });
 }
 
+/** A seal is well-formed also where the log that it seals is not: then it is the log that is to be refused. */
+const timeOr = (at: Json): string => (isTime(at) ? at : '2026-03-01T10:00:00.000Z');
+
 /** The seal file of a log of these lines. */
 export function sealOf(keys: ForgeKeys, log: Buffer, bend: SealBend = {}): Buffer {
   const lines = splitLines(log);
@@ -178,12 +182,12 @@ export function sealOf(keys: ForgeKeys, log: Buffer, bend: SealBend = {}): Buffe
     subject: [{ name: 'events.jsonl', digest: set(sha(log)) }],
     predicateType: 'https://pangolin.dev/attestation/run-seal/v1',
     predicate: {
-      runId: first.runId,
-      logOrigin: first.logOrigin,
+      runId: typeof first.runId === 'string' ? first.runId : 'run-1',
+      logOrigin: ORIGIN,
       tree: { hash: 'rfc6962-sha256', size: lines.length, root: mth(lines).toString('hex') },
-      status: last.status,
-      submittedAt: first.at,
-      completedAt: last.at,
+      status: ['succeeded', 'cancelled'].includes(last.status) ? last.status : 'failed',
+      submittedAt: timeOr(first.at),
+      completedAt: timeOr(last.at),
       heads: [{ size: 3, root: mth(lines.slice(0, 3)).toString('hex') }],
       attestations: 'signed',
       expects: { timestamp: [], witnesses: 0, anchor: [] },

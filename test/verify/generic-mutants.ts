@@ -11,6 +11,12 @@ export function classesOf(name: string): readonly Failure[] {
   return name.startsWith('attestations/') ? ['attestation'] : ['blob'];
 }
 
+/** Every `stride`th of them: enough where all are noticed by one digest. */
+function* everyOf<T>(stride: number, all: Iterable<T>): Generator<T> {
+  let at = 0;
+  for (const each of all) if (at++ % stride === 0) yield each;
+}
+
 /** One file of every folder: the others have the same form. */
 export function sample(files: Files): string[] {
   const folders = new Map<string, string>();
@@ -23,12 +29,15 @@ const replaced = (files: Files, name: string, bytes: Buffer): Files => new Map(f
 export function* fileMutants(files: Files): Generator<Mutant> {
   for (const name of sample(files)) {
     const original = files.get(name)!;
-    const stride = name === 'events.jsonl' ? 3 : name === 'seal.sigstore.json' ? 2 : 7;
+    const stride = name === 'events.jsonl' ? 7 : name === 'seal.sigstore.json' ? 2 : 17;
     for (const { name: what, bytes } of byteMutants(original, stride)) {
       yield { name: `${name}: ${what}`, files: replaced(files, name, bytes), failure: classesOf(name) };
     }
     if (!name.endsWith('.json')) continue;
-    for (const { name: what, text } of jsonMutants(original.toString())) {
+    for (const { name: what, text } of everyOf(
+      name === 'seal.sigstore.json' ? 1 : 7,
+      jsonMutants(original.toString()),
+    )) {
       yield { name: `${name}: ${what}`, files: replaced(files, name, Buffer.from(text)), failure: classesOf(name) };
     }
   }
@@ -37,7 +46,7 @@ export function* fileMutants(files: Files): Generator<Mutant> {
 export function* eventMutants(files: Files): Generator<Mutant> {
   const lines = splitLines(files.get('events.jsonl')!);
   for (const [at, line] of lines.entries()) {
-    for (const { name, text } of jsonMutants(line.toString())) {
+    for (const { name, text } of everyOf(2, jsonMutants(line.toString()))) {
       const log = joinLines(lines.with(at, Buffer.from(text)));
       yield {
         name: `event ${at}: ${name}`,

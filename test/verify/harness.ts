@@ -43,6 +43,9 @@ function dimensions(report: Report): number[] {
   ];
 }
 
+const whyFailed = (report: Report): string | undefined =>
+  Object.values(report.checks).find(({ result }) => result === false)?.detail;
+
 export function isLower(mutant: Report, base: Report): boolean {
   const before = dimensions(base);
   const after = dimensions(mutant);
@@ -79,10 +82,7 @@ export class Harness {
     if (report.verdict === 'failed') {
       const expected = mutant.failure === undefined || mutant.failure.includes(report.failure!);
       if (expected) this.tally.failed++;
-      else
-        this.tally.wrong.push(
-          `${mutant.name}: failed as ${report.failure}: ${report.checks[report.failure as CheckId]?.detail}`,
-        );
+      else this.tally.wrong.push(`${mutant.name}: failed as ${report.failure}: ${whyFailed(report)}`);
       return;
     }
     if (mutant.mayLower === true && isLower(report, this.#base)) this.tally.lowered++;

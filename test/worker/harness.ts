@@ -20,7 +20,7 @@ import { canonicalBytes } from '@pangolin/contracts/canonical';
 import { sha256 } from '@pangolin/contracts/digest';
 import { keyIdOf, signEnvelope } from '@pangolin/contracts/dsse';
 import type { LogLine, Output } from '@pangolin/contracts/output';
-import type { Block } from '@pangolin/contracts/pipeline';
+import type { Block, ScriptBlock } from '@pangolin/contracts/pipeline';
 import type { PinnedWorkspace } from '@pangolin/contracts/run';
 import { predicateTypes, statementBytes } from '@pangolin/contracts/statement';
 import type { DispatchManifest, Task } from '@pangolin/contracts/task';
@@ -85,7 +85,7 @@ export interface Finished extends Ended {
   readonly notes: string;
 }
 
-export const script = (command: string, rest: Partial<Extract<Block, { kind: 'script' }>> = {}): Block => ({
+export const script = (command: string, rest: Partial<ScriptBlock> = {}): ScriptBlock => ({
   kind: 'script',
   command,
   ...rest,

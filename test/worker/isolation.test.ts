@@ -32,10 +32,10 @@ test(
   needsRoot,
   async () => {
     const env = { W: '..', IN: '../../in', OUT: '../../out' };
-  const result = await run({ files: { a: 'a' }, blocks: [script(SPY, { env })] });
-  assert.equal(result.output.reason, undefined, result.notes);
+    const result = await run({ files: { a: 'a' }, blocks: [script(SPY, { env })] });
+    assert.equal(result.output.reason, undefined, result.notes);
     assert.equal(result.printed.trim(), '0 1 2 3', 'only ls itself opened a fourth descriptor');
-    },
+  },
 );
 
 test('descriptors that the starter leaked do not reach a block', needsRoot, async () => {
@@ -238,7 +238,9 @@ test('five capabilities are enough, with no new privileges', needsRoot, async (t
     files: { a: 'a\n' },
     inputs: { data: 'x' },
     blocks: [
-      script('(setsid sleep 300 &); echo b >> a; umask 077; mkdir outputs/d; echo o > outputs/d/o; chmod 0 outputs/d/o outputs/d'),
+      script(
+        '(setsid sleep 300 &); echo b >> a; umask 077; mkdir outputs/d; echo o > outputs/d/o; chmod 0 outputs/d/o outputs/d',
+      ),
     ],
   });
   const caps = '-all,+setuid,+setgid,+chown,+dac_override,+kill';

@@ -128,7 +128,7 @@ test('changed files beyond the limit of a patch are OutputTooLarge, and outputs 
 test('the reason of a failed block stays when the capture fails too', async () => {
   const { output } = await run({ blocks: [script('mkdir -p "git~1"; touch "git~1/x"; exit 5')] });
   assert.equal(output.reason, 'ExitNonZero');
-  assert.match(output.message ?? '', /exited with 5; besides, the patch could not be captured/);
+  assert.match(output.message ?? '', /exited with 5; besides, git refuses the name git~1\/x/);
 });
 
 test(

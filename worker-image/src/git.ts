@@ -86,7 +86,9 @@ export function endOf(
   const ended = new Promise<void>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code, signal) =>
-      code !== null && good.includes(code) ? resolve() : reject(new Error(`git ${name} ended with ${signal ?? code}: ${words.trim()}`)),
+      code !== null && good.includes(code)
+        ? resolve()
+        : reject(new Error(`git ${name} ended with ${signal ?? code}: ${words.trim()}`)),
     );
   });
   ended.catch(() => undefined);

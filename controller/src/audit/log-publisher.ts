@@ -58,7 +58,8 @@ export class LogPublisher {
     const { log } = this.#evidence;
     const published = await this.#published();
     const size = log.size();
-    if (published?.size !== size) await this.#writeTiles(published?.size ?? 0, size);
+    // From what is published, not from what was signed: tiles that got lost come back.
+    await this.#writeTiles(published?.size ?? 0, size);
     // Crash here: tiles that no checkpoint covers yet. The next try finds them equal.
     const checkpoint = log.checkpoint(size) ?? (await this.#sign(size));
     // Crash here: signed but not published. The next try publishes the same note.

@@ -73,7 +73,23 @@ export async function writeTree(
     ...changes.flatMap(({ path, now }) => (now === undefined ? [] : [`${now.mode} ${now.oid}\t${path}\0`])),
   ];
   await git(['update-index', '-z', '--index-info'], repo, Buffer.from(lines.join(''), 'latin1'));
-  return (await git(['write-tree'], repo)).toString().trim();
+  const tree = (await git(['write-tree'], repo)).toString().trim();
+  const names = ['-r', '-z', '--name-only'];
+  const list = base === undefined ? ['ls-tree', ...names, tree] : ['diff-tree', ...names, '--no-renames', base, tree];
+  const took = await git(list, repo);
+
+  return tree;
+}
+
+/** Git leaves out, without an error, names that could be taken for a `.git` somewhere (`.GIT`, `git~1`). */
+function refuseIgnored(changes: readonly Change[], took: readonly BytePath[]): void {
+  const known = new Set(took);
+  const ignored = changes.find(({ path }) => !known.has(path));
+  if (ignored === undefined) return;
+  throw new AttemptFailure(
+    'CaptureFailed',
+    `git refuses the name ${showPath(ignored.path)}; a patch with it would not apply`,
+  );
 }
 
 async function storeBlobs(places: Places, changes: readonly Change[], signal: AbortSignal): Promise<void> {

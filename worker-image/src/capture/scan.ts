@@ -151,7 +151,10 @@ class Scanner implements Scan {
     if (!this.#rules.base.has(path)) this.#newBytes += size;
     const { newBytesMax } = this.#rules;
     if (this.#newBytes > newBytesMax) {
-      throw new AttemptFailure('OutputTooLarge', `new files hold more than ${newBytesMax} bytes, with ${showPath(path)}`);
+      throw new AttemptFailure(
+        'OutputTooLarge',
+        `new files hold more than ${newBytesMax} bytes, with ${showPath(path)}`,
+      );
     }
     if (this.#bytes <= SCAN_BYTES_MAX) return;
     throw new AttemptFailure('OutputTooLarge', `the workspace holds more than ${SCAN_BYTES_MAX} bytes`);

@@ -1,0 +1,162 @@
+/** Reading runs: status, watch and logs. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { attemptFile, attemptPrefix, receiptKey } from '@pangolin/contracts/layout';
+import { exampleStorage, pangolin, root, SEALED, StorageFolder } from './harness.ts';
+
+const at = (storage: StorageFolder, ...args: string[]) => pangolin(['--storage', storage.dir, ...args]);
+
+test('runs are listed newest first, whatever else lies below them', async () => {
+  const storage = exampleStorage();
+  for (let n = 1; n <= 1200; n += 1) storage.put(`${attemptPrefix({ runId: 'bad', itemId: 'broken', attempt: 1 })}outputs/${n}`, '');
+  storage.put('runs/.stray/file', 'not a run');
+  storage.put('runs/%ZZ/status.json', 'not a run either');
+  const { code, stdout } = await at(storage, 'orch', 'status', '-o', 'json');
+  assert.equal(code, 0);
+  const { runs } = JSON.parse(stdout) as { runs: { run: string; phase: string; counts: unknown }[] };
+  assert.deepEqual(runs.map(({ run }) => run), ['open', 'bad', 'good']);
+  assert.deepEqual(runs[1]?.counts, { failed: 1, skipped: 1, total: 2 });
+  const limited = await at(storage, 'orch', 'status', '--limit', '1');
+  assert.match(limited.stdout, /^open /m);
+  assert.doesNotMatch(limited.stdout, /^good /m);
+  assert.match(limited.stderr, /2 older runs are not shown/);
+});
+
+test('an empty storage has no runs, which is no error', async () => {
+  const storage = new StorageFolder();
+  assert.deepEqual(JSON.parse((await at(storage, 'orch', 'status', '-o', 'json')).stdout), { runs: [] });
+  const { code, stdout, stderr } = await at(storage, 'orch', 'status');
+  assert.deepEqual([code, stdout], [0, '']);
+  assert.match(stderr, /^No runs in /);
+});
+
+test('one run is shown with its items, and says what to do about those that did not succeed', async () => {
+  const { stdout } = await at(exampleStorage(), 'orch', 'status', 'bad');
+  assert.match(stdout, /^bad {2}failed {2}sealed$/m);
+  assert.match(stdout, /^2 items: 1 failed, 1 skipped$/m);
+  assert.match(stdout, /^broken +failed +ExitNonZero +2 +900ms +block 0 exited with 3$/m);
+  assert.match(stdout, /^ExitNonZero: A gate block exited non-zero/m);
+  assert.match(stdout, /^DependencyFailed: /m);
+});
+
+test('as JSON a run is its status with its items', async () => {
+  const { stdout } = await at(exampleStorage(), 'orch', 'status', 'bad', '-o', 'json');
+  const run = JSON.parse(stdout) as { schema: string; run: string; items: { id: string }[] };
+  assert.deepEqual([run.schema, run.run, run.items.map(({ id }) => id)], ['status/1', 'bad', ['broken', 'after']]);
+});
+
+test('rejected submissions are listed when asked for', async () => {
+  const storage = exampleStorage();
+  const receipt = { schema: 'receipt/1', sha256: '0'.repeat(64), at: '2026-11-23T09:00:00.000Z', actor: 'service:inbox', kind: 'Run' };
+  const errors = [{ path: '/spec', code: 'UnknownField', message: 'no such field' }];
+  storage.put(receiptKey('bad.yaml'), JSON.stringify({ ...receipt, submission: 'bad.yaml', verdict: 'rejected', errors }));
+  storage.put(receiptKey('ok.yaml'), JSON.stringify({ ...receipt, submission: 'ok.yaml', verdict: 'accepted', run: 'good', errors: [] }));
+  const text = await at(storage, 'orch', 'status', '--receipts');
+  assert.match(text.stdout, /bad\.yaml +service:inbox +UnknownField: no such field/);
+  assert.doesNotMatch(text.stdout, /ok\.yaml/);
+  const json = JSON.parse((await at(storage, 'orch', 'status', '--receipts', '-o', 'json')).stdout) as { receipts: { submission: string }[] };
+  assert.deepEqual(json.receipts.map(({ submission }) => submission), ['bad.yaml']);
+});
+
+test('damaged and foreign records are errors, not crashes', async () => {
+  const storage = exampleStorage();
+  storage.put('runs/torn/status.json', '{"schema":"status/1","run":');
+  const torn = await at(storage, 'orch', 'status', 'torn');
+  assert.equal(torn.code, 1);
+  assert.match(torn.stderr, /runs\/torn\/status\.json is damaged[^]*\[INTEGRITY\]/);
+  storage.put('runs/newer/status.json', '{"schema":"status/9"}');
+  const newer = await at(storage, 'orch', 'status', 'newer');
+  assert.equal(newer.code, 5);
+  assert.match(newer.stderr, /has the schema "status\/9", not status\/1/);
+});
+
+test('watching a run that is over prints its items once and exits with its outcome', async () => {
+  const storage = exampleStorage();
+  const good = await at(storage, 'orch', 'watch', 'good');
+  assert.equal(good.code, 0);
+  assert.match(good.stdout, /edit {2}done {2}Succeeded \(attempt 1, 4\.2s\)\n.*good {2}succeeded, sealed {2}1 item: 1 done/);
+  const bad = await at(storage, 'orch', 'watch', 'bad', '-o', 'json');
+  assert.equal(bad.code, 1);
+  const lines = bad.stdout.trimEnd().split('\n').map((line) => JSON.parse(line) as { type: string; id?: string; run: string });
+  assert.deepEqual(lines.map(({ type, id, run }) => [type, id, run]), [['item', 'broken', 'bad'], ['item', 'after', 'bad'], ['run', undefined, 'bad']]);
+});
+
+test('watch prints what changes and ends when the run is sealed, not when it is terminal', async () => {
+  const storage = exampleStorage();
+  const child = spawn(join(root, 'bin', 'pangolin'), ['--storage', storage.dir, 'orch', 'watch', 'open'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  const until = async (pattern: RegExp): Promise<void> => {
+    for await (const chunk of child.stdout.iterator({ destroyOnReturn: false })) {
+      text += String(chunk);
+      if (pattern.test(text)) return;
+    }
+    assert.match(text, pattern);
+  };
+  const item = { id: 'busy', phase: 'done', reason: 'Succeeded', attempts: 1, durationMs: 10 } as const;
+  await until(/busy {2}running/);
+  storage.run('open', { phase: 'succeeded', finishedAt: SEALED.finishedAt }, [item]);
+  await until(/busy {2}done[^]*open {2}succeeded {2}1 item/);
+  assert.equal(child.exitCode, null);
+  storage.run('open', { ...SEALED }, [item]);
+  await until(/open {2}succeeded, sealed/);
+  const code = child.exitCode ?? (await new Promise((resolve) => child.on('close', resolve)));
+  assert.equal(code, 0);
+  assert.equal(text.match(/busy {2}done/g)?.length, 1);
+});
+
+const line = (text: string, more: object = {}): string =>
+  `${JSON.stringify({ t: '2026-11-23T10:00:01.000Z', block: 0, stream: 'stdout', line: text, ...more })}\n`;
+const logKey = (runId: string, itemId: string, attempt: number, seq: number): string =>
+  `${attemptPrefix({ runId, itemId, attempt })}${attemptFile.log(seq)}`;
+
+test('logs are the latest attempt of every item, prefixed; or of one item, or of one attempt', async () => {
+  const storage = exampleStorage();
+  storage.put(logKey('bad', 'broken', 1, 0), line('first try'));
+  storage.put(logKey('bad', 'broken', 2, 0), line('second \u001b[31mtry\u001b[0m') + line('booted', { stream: 'worker' }));
+  storage.put(logKey('bad', 'broken', 2, 1), `${line('next file')}garbage\n${line('cut').slice(0, 20)}`);
+  assert.equal((await at(storage, 'orch', 'logs', 'bad')).stdout, 'broken | second try\nbroken | [worker] booted\nbroken | next file\nbroken | [worker] garbage\n');
+  assert.equal((await at(storage, 'orch', 'logs', 'bad/broken', '--attempt', '1')).stdout, 'first try\n');
+  const json = (await at(storage, 'orch', 'logs', 'bad/broken', '--attempt', '1', '-o', 'json')).stdout;
+  assert.deepEqual(JSON.parse(json), { item: 'broken', attempt: 1, t: '2026-11-23T10:00:01.000Z', block: 0, stream: 'stdout', line: 'first try' });
+});
+
+test('logs -f prints lines as they come, goes on with the next attempt, and ends with the item', async () => {
+  const storage = exampleStorage();
+  storage.put(logKey('open', 'busy', 1, 0), line('one'));
+  const child = spawn(join(root, 'bin', 'pangolin'), ['--storage', storage.dir, 'orch', 'logs', 'open/busy', '-f'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  const until = async (wanted: string): Promise<void> => {
+    if (text === wanted) return;
+    for await (const chunk of child.stdout.iterator({ destroyOnReturn: false })) {
+      text += String(chunk);
+      if (text === wanted) return;
+    }
+    assert.equal(text, wanted);
+  };
+  await until('one\n');
+  const half = line('two');
+  appendFileSync(join(storage.dir, logKey('open', 'busy', 1, 0)), half.slice(0, 30));
+  appendFileSync(join(storage.dir, logKey('open', 'busy', 1, 0)), half.slice(30));
+  await until('one\ntwo\n');
+  storage.put(logKey('open', 'busy', 2, 0), line('three'));
+  storage.run('open', { phase: 'running' }, [{ id: 'busy', phase: 'running', reason: 'Running', attempts: 2 }]);
+  await until('one\ntwo\nthree\n');
+  storage.run('open', { ...SEALED }, [{ id: 'busy', phase: 'done', reason: 'Succeeded', attempts: 2 }]);
+  const code = child.exitCode ?? (await new Promise((resolve) => child.on('close', resolve)));
+  assert.equal(code, 0);
+});
+
+test('a reader that leaves early is no error', async () => {
+  const storage = exampleStorage();
+  storage.put(logKey('bad', 'broken', 2, 0), line('x'.repeat(1000)).repeat(2000));
+  const script = `"$1" --storage "$2" orch logs bad | head -n 1 | cut -c1-9; echo "status \${PIPESTATUS[0]}"`;
+  const child = spawn('bash', ['-c', script, '-', join(root, 'bin', 'pangolin'), storage.dir], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const [out, err]: [string[], string[]] = [[], []];
+  child.stdout.on('data', (chunk) => out.push(String(chunk)));
+  child.stderr.on('data', (chunk) => err.push(String(chunk)));
+  await new Promise((resolve) => child.on('close', resolve));
+  assert.deepEqual([out.join(''), err.join('')], ['broken | \nstatus 0\n', '']);
+});

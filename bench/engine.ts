@@ -14,6 +14,7 @@ import { DEFAULTS, type AdmittedItem, type AdmittedRun } from '@pangolin/contrac
 import { openKeys } from '@pangolin/controller/audit/keys';
 import { Admission } from '@pangolin/controller/engine/admission';
 import { Memory } from '@pangolin/controller/engine/engine';
+import { Queues } from '@pangolin/controller/engine/queues';
 import { Reconciler } from '@pangolin/controller/engine/reconcile';
 import type { TaskFiles } from '@pangolin/controller/engine/task-files';
 import { createNoopProvider } from '@pangolin/controller/providers/noop';
@@ -59,7 +60,11 @@ async function measure(shape: 'wide' | 'deep', items: number): Promise<Row> {
   }
 }
 
-async function complete(dir: string, state: StateStore, run: AdmittedRun): Promise<{ seconds: number; passes: number }> {
+async function complete(
+  dir: string,
+  state: StateStore,
+  run: AdmittedRun,
+): Promise<{ seconds: number; passes: number }> {
   const store = await openFolderStore(join(dir, 'storage'));
   const keys = await openKeys(join(dir, 'keys'));
   const provider = createNoopProvider();
@@ -74,10 +79,10 @@ async function complete(dir: string, state: StateStore, run: AdmittedRun): Promi
       provider,
       files: noFiles,
       admission: new Admission(store, async () => ({ ok: true, run })),
-      config: { queues: new Map([['default', CONCURRENCY]]), graceMs: 1000, bootMs: 60_000, resyncMs: 60_000 },
+      config: { tasksMax: Infinity, graceMs: 1000, bootMs: 60_000, resyncMs: 60_000 },
       log: pino({ level: 'silent' }),
       now: Date.now,
-      memory: new Memory(),
+      memory: new Memory(new Queues(state, { concurrency: CONCURRENCY, pattern: 'static-dag' })),
     },
     { advance: async () => ({ sealed: [], pending: 0 }) },
   );
@@ -99,7 +104,9 @@ const noFiles: TaskFiles = {
   discard: async () => {},
   collect: async () => ({ products: { outputs: {} }, partial: false, invalid: undefined, output: succeeded }),
 };
-const succeeded = { status: 'succeeded', partial: false } as NonNullable<Awaited<ReturnType<TaskFiles['collect']>>['output']>;
+const succeeded = { status: 'succeeded', partial: false } as NonNullable<
+  Awaited<ReturnType<TaskFiles['collect']>>['output']
+>;
 
 function planOf(shape: 'wide' | 'deep', count: number): AdmittedRun {
   const items = Array.from({ length: count }, (_, index): AdmittedItem => ({
@@ -112,7 +119,15 @@ function planOf(shape: 'wide' | 'deep', count: number): AdmittedRun {
     retry: DEFAULTS.retry,
     priority: 0,
   }));
-  return { schema: 'admitted-run/1', id: 'bench', queue: 'default', labels: {}, spec: sha256(shape), pipelines: { [PIPELINE_DIGEST]: PIPELINE }, items };
+  return {
+    schema: 'admitted-run/1',
+    id: 'bench',
+    queue: 'default',
+    labels: {},
+    spec: sha256(shape),
+    pipelines: { [PIPELINE_DIGEST]: PIPELINE },
+    items,
+  };
 }
 
 function commitsSeconds(path: string, commits: number): number {

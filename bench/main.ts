@@ -8,7 +8,10 @@ const benches: Readonly<Record<string, () => Promise<Row[]>>> = {
   engine: async () => (await import('./engine.ts')).engine(),
 };
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { output: { type: 'string', short: 'o', default: 'text' } } });
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { output: { type: 'string', short: 'o', default: 'text' } },
+});
 const names = positionals.length > 0 ? positionals : Object.keys(benches);
 const report: Record<string, unknown> = {};
 for (const name of names) {

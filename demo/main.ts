@@ -2,28 +2,39 @@
  * `npm run demo [-- --compute docker]`: two Runs over this very checkout, from a file in inbox/ to a verified bundle.
  * It drives nothing but the shipped command, so every line it prints can be repeated by hand.
  */
-import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { values: options } = parseArgs({
-  options: { compute: { type: 'string', default: 'process' }, storage: { type: 'string', default: join(root, '.pangolin') } },
+  options: {
+    compute: { type: 'string', default: 'process' },
+    storage: { type: 'string', default: join(root, '.pangolin') },
+  },
 });
 const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
 const edits = `demo-${stamp}`;
 const failing = `demo-${stamp}-failing`;
 
+const env = { ...process.env, PANGOLIN_STORAGE: options.storage, PANGOLIN_LOG: 'warn' };
+const command = join(root, 'bin', 'pangolin');
+
+/** Runs the shipped command in the foreground; any other exit code than the expected one ends the demo. */
 function pangolin(args: readonly string[], expected = 0): void {
   console.log(`\n$ bin/pangolin ${args.join(' ')}`);
-  const { status } = spawnSync(join(root, 'bin', 'pangolin'), args, {
-    cwd: root,
-    stdio: ['ignore', 'inherit', 'inherit'],
-    env: { ...process.env, PANGOLIN_STORAGE: options.storage },
-  });
+  const { status } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env });
   if (status !== expected) throw new Error(`bin/pangolin ${args.join(' ')} exited with ${status}, not ${expected}`);
+}
+
+/** Resolves with the exit code. */
+function inBackground(args: readonly string[]): Promise<number | null> {
+  console.log(`\n$ bin/pangolin ${args.join(' ')} &`);
+  const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env });
+  return new Promise((resolve) => child.once('close', resolve));
 }
 
 /** The specs are the shipped examples; only the run id and the repository are filled in. */
@@ -31,7 +42,7 @@ function prepare(example: string, runId: string): string {
   const text = readFileSync(join(root, 'examples', example), 'utf8');
   const file = join(options.storage, 'demo', `${runId}.yaml`);
   mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, text.replace(/name: .*/, `name: ${runId}`).replace('url: .', `url: ${root}`));
+  writeFileSync(file, text.replace(/name: [a-z]+/, `name: ${runId}`).replace('url: .', `url: ${root}`));
   return file;
 }
 
@@ -43,17 +54,19 @@ mkdirSync(join(options.storage, 'inbox'), { recursive: true });
 copyFileSync(prepare('edits.yaml', edits), join(options.storage, 'inbox', `${edits}.yaml`));
 pangolin(['orch', 'submit', prepare('failing.yaml', failing), '--receipt-timeout', '0s']);
 
-pangolin(['orch', 'serve', '--until-idle', '--compute', options.compute]);
+const served = inBackground(['orch', 'serve', '--until-idle', '--compute', options.compute]);
+// Every dropped file gets a receipt; from then on the run is there to watch.
+while (!existsSync(join(options.storage, 'receipts', `${edits}.yaml.json`))) await delay(50);
+pangolin(['orch', 'watch', edits]);
+if ((await served) !== 0) throw new Error('the controller failed');
 
-pangolin(['orch', 'status', edits]);
-pangolin(['orch', 'status', failing]);
-for (const run of [edits, failing]) {
-  const bundle = join(options.storage, 'demo', `${run}.bundle.json`);
-  pangolin(['orch', 'audit', run, '--out', bundle]);
-  pangolin(['verify', bundle]);
-}
+const bundles = [edits, failing].map((run) => join(options.storage, 'demo', `${run}.bundle.json`));
+for (const [index, run] of [edits, failing].entries()) pangolin(['orch', 'audit', run, '--out', bundles[index]!]);
+for (const bundle of bundles) pangolin(['verify', bundle]);
+for (const run of [edits, failing]) pangolin(['orch', 'status', run]);
 console.log(`
-Both runs are finished, sealed and verified (${((Date.now() - started) / 1000).toFixed(1)} s).
+Both runs are finished, sealed and verified (${((Date.now() - started) / 1000).toFixed(1)} s). The evidence:
+  ${bundles.join('\n  ')}
 
 The patch of every item, and how to apply one to your checkout:
   bin/pangolin orch patch ${edits}/integrate            # look at it

@@ -25,10 +25,14 @@ case $(uname -m) in
 esac
 [ -x "$node" ] || { say 'node_modules has no Node; run: node scripts/setup.mjs'; exit 6; }
 command -v dpkg-query >/dev/null || { say 'needs a Debian system; build on a registry base instead'; exit 6; }
-missing=$(for p in "${packages[@]}"; do dpkg-query -W -f '${db:Status-Abbrev}' "$p" 2>/dev/null | grep -q '^ii' || echo "$p"; done)
-if [ -n "$missing" ]; then
-  say "installing" $missing
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >&2
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' || missing+=("$package")
+done
+if [ "${#missing[@]}" -gt 0 ]; then
+  say "installing ${missing[*]}"
+  apt-get update -qq >&2
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
 fi
 
 npm_dir=$(npm root -g 2>/dev/null)/npm
@@ -75,7 +79,7 @@ done >>"$stage/files"
 
 # Every library that any of the programs names, links and what they lead to.
 while read -r path; do
-  [ -f "$path" ] && [ ! -L "$path" ] || continue
+  if [ ! -f "$path" ] || [ -L "$path" ]; then continue; fi
   magic=
   IFS= read -r -d '' -n 4 magic <"$path" || true
   if [ "$magic" = $'\x7fELF' ]; then echo "$path"; fi

@@ -42,7 +42,7 @@ launch() {
 
 up() {
   command -v docker >/dev/null && answers && return 0
-  command -v dockerd >/dev/null && command -v docker >/dev/null || install_engine
+  if ! command -v dockerd >/dev/null || ! command -v docker >/dev/null; then install_engine; fi
   answers && return 0
   case ${DOCKER_HOST:-unix:///var/run/docker.sock} in
     unix:///var/run/docker.sock | unix:///run/docker.sock) ;;

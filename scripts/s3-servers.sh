@@ -50,7 +50,8 @@ provision() {
   touch "$rootfs/.complete"
 }
 
-answers() { curl -s -o /dev/null --max-time 2 "http://127.0.0.1:$1/"; }
+# shellcheck disable=SC2188
+answers() { (: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # start NAME COMMAND...: runs the command in the root file system, in mount and process namespaces of its own, so
 # that the whole server ends with its first process. Its /data is memory.
@@ -67,15 +68,20 @@ start() {
     mount -t proc proc "$root/proc"
     mount --rbind /dev "$root/dev"
     mount -t tmpfs -o size=4g tmpfs "$root/data"
-    exec chroot "$root" "$@"' sh "$rootfs" "$@" >"$state/$name.log" 2>&1 </dev/null &
+    exec chroot "$root" "$@"' sh "$rootfs" "$@" >"$state/$name.log" 2>&1 </dev/null 9>&- &
   echo $! >"$state/$name.pid"
 }
 
-await() {
-  local name=$1 port=$2
+# ensure NAME PORT READY COMMAND...: starts the server unless its port answers, and waits for the line READY.
+ensure() {
+  local name=$1 port=$2 ready=$3
+  shift 3
+  if answers "$port"; then return; fi
+  say "starting $name"
+  start "$name" "$@"
   for _ in $(seq 900); do
-    if [ -e "$rootfs/../s3-run/$name.pid" ] && ! kill -0 "$(cat "$state/$name.pid")" 2>/dev/null; then break; fi
-    if answers "$port" && { [ "$name" = moto ] || grep -q '^ready$' "$state/$name.log"; }; then return; fi
+    if answers "$port" && grep -q "$ready" "$state/$name.log"; then return; fi
+    if ! kill -0 "$(cat "$state/$name.pid")" 2>/dev/null; then break; fi
     sleep 0.1
   done
   say "$name did not start:"
@@ -84,13 +90,15 @@ await() {
 }
 
 up() {
+  mkdir -p "$cache"
+  # One at a time. The servers must not inherit the lock: see start.
+  exec 9>"$cache/s3-servers.lock"
+  flock 9
   provision
-  answers "$rgw_port" || start rgw bash -c "bash /rgw-up.sh rados /data $rgw_port 13320 && echo ready; exec sleep infinity"
-  answers "$dbstore_port" || start dbstore bash -c "bash /rgw-up.sh dbstore /data $dbstore_port 13330 && echo ready; exec sleep infinity"
-  answers "$moto_port" || start moto python3 -m moto.server -H 127.0.0.1 -p "$moto_port"
-  await rgw "$rgw_port"
-  await dbstore "$dbstore_port"
-  await moto "$moto_port"
+  local rgw='bash /rgw-up.sh "$@" && echo ready && exec sleep infinity'
+  ensure rgw "$rgw_port" '^ready$' bash -c "$rgw" bash rados /data "$rgw_port" 13320
+  ensure dbstore "$dbstore_port" '^ready$' bash -c "$rgw" bash dbstore /data "$dbstore_port" 13330
+  ensure moto "$moto_port" Running python3 -m moto.server -H 127.0.0.1 -p "$moto_port"
   echo "export PANGOLIN_TEST_S3_RGW=http://127.0.0.1:$rgw_port"
   echo "export PANGOLIN_TEST_S3_DBSTORE=http://127.0.0.1:$dbstore_port"
   echo "export PANGOLIN_TEST_S3_MOTO=http://127.0.0.1:$moto_port"

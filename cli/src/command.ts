@@ -46,11 +46,11 @@ export interface Command<T extends Flags> {
 }
 
 export function command<const T extends Flags>(definition: Command<T>): CommandDef {
-  const { description, args, run } = definition;
+  const { description, args } = definition;
   return defineCommand({
     meta: { description },
     args: args as Record<string, ArgDef>,
-    run: async (citty) => await run(valuesOf(args, citty.args), citty.data as Context),
+    run: async (citty) => await definition.run(valuesOf(args, citty.args), citty.data as Context),
   });
 }
 

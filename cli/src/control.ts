@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Control } from '@pangolin/contracts/control';
 import { PangolinError } from '@pangolin/contracts/errors';
 import { controlKey } from '@pangolin/contracts/layout';
-import type { Receipt } from '@pangolin/contracts/status';
+import type { Problem, Receipt } from '@pangolin/contracts/status';
 import { defaultActor, type Context } from './context.ts';
 import { awaitReceipt, receiptExitCode } from './read/receipts.ts';
 import { readItem, readStatus } from './read/runs.ts';
@@ -67,12 +67,11 @@ export async function ask(
   }
   if (context.json) await context.printJson(receipt);
   else if (receipt.verdict === 'accepted') await context.print(answer(receipt));
-  else
-    process.stderr.write(
-      `${renderProblems(
-        receipt.errors.map(({ file: _, ...problem }) => problem),
-        context.paintError,
-      )}\n`,
-    );
+  else process.stderr.write(`${renderProblems(receipt.errors.map(withoutFile), context.paintError)}\n`);
   return receiptExitCode(receipt);
+}
+
+/** The control file is ours; its name says nothing to the user. */
+function withoutFile({ file: _file, ...problem }: Problem): Problem {
+  return problem;
 }

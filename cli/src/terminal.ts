@@ -39,11 +39,15 @@ export function leaveQuietlyOnClosedPipe(): void {
   });
 }
 
+// eslint-disable-next-line no-control-regex -- exactly these are to go: C0 but tab, C1, line separators, bidi overrides
+const UNPRINTABLE = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+
 /** Text of workers, files and users on one line of a terminal: without escape sequences and control characters. */
 export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex -- exactly these are to go
-  return stripVTControlCharacters(text).replace(
-    /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
-    ' ',
-  );
+  return stripVTControlCharacters(text).replace(UNPRINTABLE, ' ');
+}
+
+/** Columns of the terminal; some report none. */
+export function terminalWidth(): number {
+  return process.stdout.columns || 80;
 }

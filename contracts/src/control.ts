@@ -9,10 +9,23 @@ const Id = Type.String({ pattern: ID_PATTERN });
 export const Control = Type.Object(
   {
     schema: Type.Literal('control/1'),
-    verb: Type.Union([Type.Literal('cancel'), Type.Literal('retry')]),
-    run: Id,
+    verb: Type.Union(
+      [
+        Type.Literal('cancel'),
+        Type.Literal('retry'),
+        Type.Literal('pause'),
+        Type.Literal('resume'),
+        Type.Literal('approve'),
+        Type.Literal('reject'),
+        Type.Literal('close'),
+      ],
+      { description: 'pause and resume take a run or a queue, approve and reject an item; close ends an open-ended run.' },
+    ),
+    run: Type.Optional(Id),
     /** Only this item; for retry, it and its descendants. */
     item: Type.Optional(Id),
+    /** pause and resume: every run of this queue. */
+    queue: Type.Optional(Id),
     /** retry: the id of the new run. */
     as: Type.Optional(Id),
     /** `human:NAME`, `agent:NAME` or `service:NAME`. */

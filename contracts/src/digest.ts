@@ -34,3 +34,8 @@ export function parseDigest(text: string): Sha256 | undefined {
 export interface DigestSet {
   readonly sha256: Sha256;
 }
+
+/** The id that git gives a blob of `size` bytes: `update` with them, then `digest('hex')`. Names, never evidence. */
+export function gitBlobStream(format: 'sha1' | 'sha256', size: number): Hash {
+  return createHash(format).update(`blob ${size}\0`);
+}

@@ -55,23 +55,23 @@ function checkedDependencies(
   findings: Finding[],
 ): string[] {
   const unique = new Set<string>();
-  const add = (id: string, pointer: string): void => {
+  const add = (id: string, pointer: () => string): void => {
     unique.add(id);
     if (findings.length >= PROBLEMS_MAX) return;
     if (id === item.id) {
       const hint = 'Remove the entry, or name another item.';
-      findings.push({ path: pointer, code: 'SelfDependency', message: `item ${show(id)} depends on itself`, hint });
+      findings.push({ path: pointer(), code: 'SelfDependency', message: `item ${show(id)} depends on itself`, hint });
     } else if (!indexes.has(id)) {
       const meant = nearest(id, indexes.keys());
       const hint = meant === undefined ? 'It must be the id of an item of this run.' : `Did you mean \`${meant}\`?`;
-      findings.push({ path: pointer, code: 'MissingReference', message: `there is no item ${show(id)}`, hint });
+      findings.push({ path: pointer(), code: 'MissingReference', message: `there is no item ${show(id)}`, hint });
     }
   };
   for (const [index, id] of (item.depends_on ?? []).entries()) {
-    add(id, pointerTo(pointerTo(path, 'depends_on'), index));
+    add(id, () => `${path}/depends_on/${index}`);
   }
   for (const [key, need] of Object.entries(item.needs ?? {})) {
-    add(need.from, pointerTo(pointerTo(pointerTo(path, 'needs'), key), 'from'));
+    add(need.from, () => `${pointerTo(`${path}/needs`, key)}/from`);
   }
   return [...unique].sort();
 }

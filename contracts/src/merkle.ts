@@ -14,7 +14,7 @@ export function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {
 
 /** By way of a string of bytes: twice as fast as asking for a Buffer, and trees are nothing but short hashes. */
 function digest(bytes: Uint8Array): Buffer {
-  return Buffer.from(hashOnce('sha256', bytes, 'latin1'), 'latin1');
+  return Buffer.from(hashOnce('sha256', bytes, 'binary'), 'binary');
 }
 
 /**

@@ -50,7 +50,18 @@ export type RunEventBody =
   /** The item ends without (another) attempt; `attempt` is how many were fired. */
   | { readonly kind: 'item.skipped'; readonly itemId: string; readonly attempt: number; readonly reason: Reason }
   | { readonly kind: 'item.denied'; readonly itemId: string; readonly attempt: number; readonly reason: Reason }
-  | { readonly kind: 'run.extended'; readonly cause: string; readonly items: DigestSet }
+  /** A person, or the deadline, decided an approval: the item's outcome. `done` when approved, `failed` when rejected. */
+  | {
+      readonly kind: 'item.decided';
+      readonly itemId: string;
+      readonly decision: 'approved' | 'rejected';
+      readonly reason: Reason;
+      readonly comment?: string;
+    }
+  /** `cause`: the item whose end made the run grow; absent when an operator extended it. `items`: digest of the Extension. */
+  | { readonly kind: 'run.extended'; readonly cause?: string; readonly items: DigestSet }
+  /** An open-ended run takes no more extensions. */
+  | { readonly kind: 'run.closed' }
   | { readonly kind: 'run.cancelled'; readonly reason: string }
   | {
       readonly kind: 'run.completed';

@@ -206,19 +206,42 @@ export interface PinnedWorkspace {
   readonly size: number;
 }
 
-/** A product of an item of this run, or an object given at submission (a retry hands over products this way). */
-export type AdmittedNeed = Need | { readonly submission: { readonly sha256: Sha256; readonly size: number } };
+/**
+ * A product of an item of this run; the first of several that is done when the item fires; or an object given at
+ * submission (a retry hands over products this way).
+ */
+export type AdmittedNeed =
+  | Need
+  | { readonly oneOf: readonly Need[] }
+  | { readonly submission: { readonly sha256: Sha256; readonly size: number } };
+
+/** A string is an exclusive lock. An object is shared: up to `limit` items hold it together, and nobody exclusively. */
+export type AdmittedLock = string | { readonly key: string; readonly limit?: number };
+
+export const lockKey = (lock: AdmittedLock): string => (typeof lock === 'string' ? lock : lock.key);
+
+/** How a dependency has to end for the item to go on; `done` is the default and is not written. */
+export type When = 'failed' | 'always';
 
 export interface AdmittedItem {
   readonly id: string;
-  readonly executor: 'dispatch';
-  /** `sha256` is the digest of the canonical PipelineSpec; the spec itself is in `AdmittedRun.pipelines`. */
-  readonly pipeline: { readonly ref?: string; readonly sha256: Sha256 };
+  /** `approval` waits for a person and runs nothing. */
+  readonly executor: 'dispatch' | 'approval';
+  /**
+   * `sha256` is the digest of the canonical PipelineSpec; the spec itself is in `AdmittedRun.pipelines`.
+   * An approval has none.
+   */
+  readonly pipeline?: { readonly ref?: string; readonly sha256: Sha256 };
   readonly needs?: Readonly<Record<string, AdmittedNeed>>;
-  /** Sorted and unique; the sources of `needs` are already in it. */
+  /** Sorted and unique; the sources of plain `needs` are already in it, those of `oneOf` are not. */
   readonly depends_on: readonly string[];
-  /** Sorted and unique. */
-  readonly resourceLocks: readonly string[];
+  /** Of `depends_on`: those that need not end well. */
+  readonly when?: Readonly<Record<string, When>>;
+  /** Runs when every other item of the run is terminal, whatever happened. */
+  readonly onExit?: true;
+  /** Sorted by key and unique. */
+  readonly resourceLocks: readonly AdmittedLock[];
+  readonly approval?: { readonly timeoutMs?: number; readonly onTimeout: 'approve' | 'reject' };
   readonly workspace?: PinnedWorkspace;
   readonly params?: Readonly<Record<string, unknown>>;
   readonly image?: string;
@@ -229,15 +252,30 @@ export interface AdmittedItem {
   readonly network?: Static<typeof Network>;
   readonly timeoutMs: number;
   readonly idleTimeoutMs?: number;
+  /** Longest wait for a slot and locks once it is ready. */
+  readonly queueTimeoutMs?: number;
+  /** From the start of the task to its boot record. */
+  readonly bootTimeoutMs?: number;
   readonly retry: {
     readonly maxAttempts: number;
     readonly initialMs: number;
     readonly factor: number;
     readonly maxMs: number;
     readonly jitter: boolean;
+    /** First match wins; without a match the reason's class decides. */
+    readonly rules?: readonly RetryRule[];
   };
   readonly priority: number;
   readonly labels?: Readonly<Record<string, string>>;
+}
+
+export interface RetryRule {
+  readonly reasons?: readonly string[];
+  /** Exit codes of the block that failed. */
+  readonly exitCodes?: readonly number[];
+  /** `park`: wait `parkMs` without a task and without a charge, then try again. */
+  readonly action: 'retry' | 'fail' | 'park';
+  readonly parkMs?: number;
 }
 
 /** `runs/<run>/spec.json`, canonical JSON. Its digest is `plan` in the run log. */
@@ -250,6 +288,17 @@ export interface AdmittedRun {
   readonly spec: Sha256;
   readonly pipelines: Readonly<Record<Sha256, PipelineSpec>>;
   readonly items: readonly AdmittedItem[];
+  /** Stays open for extensions until somebody closes it. */
+  readonly openEnded?: true;
+  /** From submission to the last item; then the run is cancelled. */
+  readonly timeoutMs?: number;
+}
+
+/** What was appended to a run, canonical JSON in cas/; `run.extended` names its digest. */
+export interface Extension {
+  readonly schema: 'extension/1';
+  readonly items: readonly AdmittedItem[];
+  readonly pipelines: Readonly<Record<Sha256, PipelineSpec>>;
 }
 
 export const DEFAULTS = {

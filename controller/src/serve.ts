@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import pino, { type Logger } from 'pino';
 import { PangolinError } from '@pangolin/contracts/errors';
 import { CONTROL, INBOX, LEASE } from '@pangolin/contracts/layout';
-import { DEFAULTS, type AdmittedRun } from '@pangolin/contracts/run';
+import type { AdmittedRun } from '@pangolin/contracts/run';
 import { formatTime } from '@pangolin/contracts/units';
 import { openStore } from '@pangolin/storage/open';
 import type { ObjectStore } from '@pangolin/storage/object-store';
@@ -15,6 +15,7 @@ import { openKeys, trustDocument } from './audit/keys.ts';
 import { createSealer } from './audit/sealer.ts';
 import { Admission } from './engine/admission.ts';
 import { Memory } from './engine/engine.ts';
+import { Queues } from './engine/queues.ts';
 import { Reconciler } from './engine/reconcile.ts';
 import { createTaskFiles } from './engine/task-files.ts';
 import { openProvider, type Compute } from './providers/open.ts';
@@ -40,6 +41,8 @@ export interface ServeOptions {
   readonly untilIdle?: boolean;
   /** Of the default queue. */
   readonly concurrency?: number;
+  /** Tasks of all queues together; no limit by default. */
+  readonly tasksMax?: number;
   /** Default worker image. */
   readonly image?: string;
   readonly signal?: AbortSignal;
@@ -51,10 +54,16 @@ export interface ServeOptions {
  * @throws PangolinError CONFLICT when another controller serves this storage.
  */
 export async function serve(options: ServeOptions): Promise<void> {
-  const log = options.log ?? pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: 2, sync: true }));
+  const log =
+    options.log ??
+    pino(
+      { base: null, level: process.env.PANGOLIN_LOG ?? 'info', timestamp: pino.stdTimeFunctions.isoTime },
+      pino.destination({ dest: 2, sync: true }),
+    );
   const store = await openStore(options.storage);
   const stateDir = options.state ?? store.localPath('controller');
-  if (stateDir === undefined) throw new PangolinError('USAGE', 'remote storage needs --state DIR for run-state and keys');
+  if (stateDir === undefined)
+    throw new PangolinError('USAGE', 'remote storage needs --state DIR for run-state and keys');
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   const state = new StateStore(join(stateDir, 'state.db'));
   try {
@@ -62,14 +71,21 @@ export async function serve(options: ServeOptions): Promise<void> {
     const keys = await openKeys(join(stateDir, 'keys'));
     const deployment = state.constant('deployment', () => randomBytes(8).toString('hex'));
     const provider = await openProvider({ compute: options.compute, stateDir, deployment, log, image: options.image });
-    await store.put('controller/trust.json', JSON.stringify(trustDocument(keys), null, 2) + '\n');
     await writeLease(store);
-    const sealer = createSealer({ db: evidence, store, keys, now: Date.now, onSealed: (runId, at) => state.markSealed(runId, at) });
+    const sealer = createSealer({
+      db: evidence,
+      store,
+      keys,
+      now: Date.now,
+      onSealed: (runId, at) => state.markSealed(runId, at),
+    });
     await sealer.checkLog();
+    await store.put('controller/trust.json', JSON.stringify(trustDocument(keys), null, 2) + '\n');
 
+    const queues = new Queues(state, { concurrency: options.concurrency ?? CONCURRENCY, pattern: 'static-dag' });
     const context = {
       store,
-      queueExists: (name: string) => name === DEFAULTS.queue,
+      queueExists: (name: string) => queues.has(name),
       localBase: process.cwd(),
       allowLocalPaths: store.kind === 'folder',
       allowHosts: [],
@@ -89,10 +105,10 @@ export async function serve(options: ServeOptions): Promise<void> {
           const admitted = await admit(bytes, file, context);
           return admitted.ok ? { ok: true, run: await pinImages(provider, admitted.run) } : admitted;
         }),
-        config: { queues: new Map([[DEFAULTS.queue, options.concurrency ?? CONCURRENCY]]), graceMs: GRACE_MS, bootMs: BOOT_MS, resyncMs: RESYNC_MS },
+        config: { tasksMax: options.tasksMax ?? Infinity, graceMs: GRACE_MS, bootMs: BOOT_MS, resyncMs: RESYNC_MS },
         log,
         now: Date.now,
-        memory: new Memory(),
+        memory: new Memory(queues),
       },
       sealer,
     );
@@ -102,7 +118,12 @@ export async function serve(options: ServeOptions): Promise<void> {
   }
 }
 
-async function drive(reconciler: Reconciler, store: ObjectStore, provider: ComputeProvider, options: ServeOptions): Promise<void> {
+async function drive(
+  reconciler: Reconciler,
+  store: ObjectStore,
+  provider: ComputeProvider,
+  options: ServeOptions,
+): Promise<void> {
   const { engine } = reconciler;
   const unwatchStore = await store.watch([INBOX, CONTROL], (prefix) => {
     engine.admission.hint(prefix);

@@ -76,5 +76,9 @@ async function request(place: S3Place, key: string, offset: number, etag: string
   if (!(answer.Body instanceof Readable) || answer.ContentLength === undefined || answer.ETag === undefined) {
     throw new PangolinError('UNSUPPORTED', `the server sent ${key} without its length or version`);
   }
+  if (offset > 0 && answer.ContentRange?.startsWith(`bytes ${offset}-`) !== true) {
+    answer.Body.destroy();
+    throw new PangolinError('UNSUPPORTED', `the server does not read ${key} from the middle`);
+  }
   return { stream: answer.Body, size: answer.ContentLength, etag: answer.ETag };
 }

@@ -22,8 +22,8 @@ export async function presignGet(place: S3Place, key: string, expiresS: number):
   // Runs where the request would be signed and sent, and does neither.
   command.middlewareStack.add(
     () => async (args) => {
-      const request = { ...(args.request as Parameters<typeof urlOf>[0]) };
-      const signer = await place.client.config.signer();
+      const request = args.request as Request;
+      const signer = (await place.client.config.signer()) as unknown as Presigner;
       const signed = await signer.presign(
         {
           ...request,
@@ -89,6 +89,11 @@ export async function presignPost(
 function assertExpiry(expiresS: number): void {
   if (Number.isInteger(expiresS) && expiresS > 0 && expiresS <= EXPIRES_MAX_S) return;
   throw new PangolinError('INVALID', `a grant lives from 1 to ${EXPIRES_MAX_S} seconds`);
+}
+
+/** What the SDK's signer can do besides what its type says. */
+interface Presigner {
+  readonly presign: (request: Request, options: { readonly expiresIn: number }) => Promise<Request>;
 }
 
 interface Request {

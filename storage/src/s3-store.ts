@@ -8,35 +8,29 @@
  * - An upload that is killed half-way leaves parts that no listing shows; give the bucket a lifecycle rule
  *   that aborts incomplete multipart uploads.
  */
-import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
-  CopyObjectCommand,
   DeleteObjectCommand,
   HeadObjectCommand,
   PutObjectCommand,
   type HeadObjectCommandOutput,
 } from '@aws-sdk/client-s3';
-import { Upload } from '@aws-sdk/lib-storage';
-import { sha256, sha256Stream, type Sha256 } from '@pangolin/contracts/digest';
+import { sha256, type Sha256 } from '@pangolin/contracts/digest';
 import { isPangolinError, PangolinError } from '@pangolin/contracts/errors';
 import { assertDigest, bytesOf, digestOf, type Content } from './bytes.ts';
-import { assertKey, assertPrefix, PRIVATE_SEGMENT } from './keys.ts';
+import { assertKey, assertPrefix } from './keys.ts';
 import type { ListPage, ObjectInfo, ObjectStore, PutOptions } from './object-store.ts';
 import { assertPutOptions, assertWatchPrefix, GET_BYTES_MAX, pageLimit, precondition, tooLarge } from './rules.ts';
 import { openBody } from './s3-body.ts';
+import { COPY_BYTES_MAX, copyVersion, tryCopies, type CopyAbility } from './s3-copy.ts';
 import { faultOf, s3Error } from './s3-errors.ts';
 import { listS3 } from './s3-list.ts';
 import { openS3Place, type S3Place } from './s3-place.ts';
+import { base64Of, conditionsOf, isConditional, objectAt } from './s3-request.ts';
+import { PART_BYTES, uploadParts } from './s3-upload.ts';
 import { S3Watch } from './s3-watch.ts';
 
-/** Streams up to this size are one request; longer ones are uploaded in parts of it. 10,000 parts are the limit. */
-export const PART_BYTES = 8 * 2 ** 20;
-/** Parts held and sent at once. */
-const PARTS_AT_ONCE = 2;
-/** What the server copies in one request. */
-const COPY_BYTES_MAX = 5 * 2 ** 30;
 /** Rounds of a write that meets other writers, or of a read that meets a writer. */
 const ROUNDS_MAX = 10;
 const DIGESTS_MAX = 4_096;
@@ -48,14 +42,6 @@ export function openS3Store(location: string): Promise<ObjectStore> {
 
 export function s3Store(place: S3Place): ObjectStore {
   return new S3Store(place);
-}
-
-/** What this server's CopyObject is good for. */
-interface CopyAbility {
-  /** It keeps the SHA-256 of the whole object. */
-  readonly checksums: boolean;
-  /** It honours If-None-Match and If-Match. */
-  readonly conditions: boolean;
 }
 
 class S3Store implements ObjectStore {
@@ -126,7 +112,7 @@ class S3Store implements ObjectStore {
 
   async delete(key: string): Promise<void> {
     assertKey(key);
-    await this.#place.client.send(new DeleteObjectCommand(this.#at(key))).catch((error: unknown) => {
+    await this.#place.client.send(new DeleteObjectCommand(objectAt(this.#place, key))).catch((error: unknown) => {
       // AWS answers 204 for what is not there; not every server does.
       if (faultOf(error).name !== 'NoSuchKey') throw s3Error(error, `delete ${key}`);
     });
@@ -150,15 +136,11 @@ class S3Store implements ObjectStore {
     assertKey(key);
   }
 
-  #at(key: string): { Bucket: string; Key: string } {
-    return { Bucket: this.#place.bucket, Key: this.#place.prefix + key };
-  }
-
   /** `sha256` is the server's checksum of the whole object, if it has one. */
   async #headObject(key: string): Promise<{ size: number; etag: string; sha256: Sha256 | undefined } | undefined> {
     try {
       const answer = await this.#place.client.send(
-        new HeadObjectCommand({ ...this.#at(key), ChecksumMode: 'ENABLED' }),
+        new HeadObjectCommand({ ...objectAt(this.#place, key), ChecksumMode: 'ENABLED' }),
       );
       return { size: answer.ContentLength ?? 0, etag: answer.ETag ?? '', sha256: wholeChecksum(answer) };
     } catch (error) {
@@ -172,7 +154,7 @@ class S3Store implements ObjectStore {
     assertDigest(key, options.sha256, content.sha256);
     const command = (): PutObjectCommand =>
       new PutObjectCommand({
-        ...this.#at(key),
+        ...objectAt(this.#place, key),
         ...this.#place.encryption,
         ...conditionsOf(options),
         Body: bytes,
@@ -180,11 +162,13 @@ class S3Store implements ObjectStore {
         ChecksumAlgorithm: 'SHA256',
         ChecksumSHA256: base64Of(content.sha256),
       });
+    const attempt: Attempt = { key, content, options, retried: false, last: false };
     for (let round = 1; ; round++) {
       try {
-        return infoOf(key, content, await this.#place.client.send(command()));
+        return infoOf(key, content, (await this.#place.client.send(command())).ETag);
       } catch (error) {
-        const written = await this.#afterFailure(key, content, options, error, round);
+        attempt.last = round >= ROUNDS_MAX;
+        const written = await this.#afterFailure(attempt, error);
         if (written !== undefined) return written;
         await sleep(Math.random() * 20 * 2 ** Math.min(round, 6));
       }
@@ -192,10 +176,10 @@ class S3Store implements ObjectStore {
   }
 
   async #putStream(key: string, body: Readable, options: PutOptions): Promise<ObjectInfo> {
-    const chunks = body[Symbol.asyncIterator]();
+    const chunks = body[Symbol.asyncIterator]() as AsyncIterator<unknown>;
     const start: Uint8Array[] = [];
     for (let size = 0; size <= PART_BYTES;) {
-      const { done, value } = (await chunks.next()) as IteratorResult<unknown>;
+      const { done, value } = await chunks.next();
       if (done === true) return await this.#putBytes(key, Buffer.concat(start), options);
       const bytes = bytesOf(value);
       size += bytes.length;
@@ -203,93 +187,48 @@ class S3Store implements ObjectStore {
     }
     // Only saves the upload; the server decides when it is completed.
     if (options.ifAbsent === true && (await this.#headObject(key)) !== undefined) throw precondition(key, 'it exists');
-    return await this.#putParts(key, start, chunks, options);
-  }
-
-  async #putParts(
-    key: string,
-    start: Uint8Array[],
-    rest: AsyncIterator<unknown>,
-    options: PutOptions,
-  ): Promise<ObjectInfo> {
-    const content = { size: 0, sha256: '' };
-    let sourceError: unknown;
-    const whole = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
-      const hash = sha256Stream();
-      try {
-        for (let bytes = start.shift(); bytes !== undefined; bytes = start.shift()) {
-          hash.update(bytes);
-          content.size += bytes.length;
-          yield bytes;
-        }
-        for (let next = await rest.next(); next.done !== true; next = await rest.next()) {
-          const bytes = bytesOf(next.value);
-          hash.update(bytes);
-          content.size += bytes.length;
-          yield bytes;
-        }
-        content.sha256 = hash.digest('hex');
-        // Failing here, before the upload is completed, stores nothing.
-        assertDigest(key, options.sha256, content.sha256);
-      } catch (error) {
-        sourceError = error;
-        throw error;
-      }
-    };
-    const upload = new Upload({
-      client: this.#place.client,
-      partSize: PART_BYTES,
-      queueSize: PARTS_AT_ONCE,
-      params: {
-        ...this.#at(key),
-        ...this.#place.encryption,
-        ...conditionsOf(options),
-        Body: Readable.from(whole(), { objectMode: false }),
-        ChecksumAlgorithm: 'SHA256',
-      },
-    });
-    try {
-      const info = infoOf(key, content, await upload.done());
+    const uploaded = await uploadParts(this.#place, key, continued(start, chunks), options);
+    if (uploaded.done) {
+      const info = infoOf(key, uploaded.content, uploaded.etag);
       this.#remember(info);
       return info;
-    } catch (error) {
-      if (sourceError !== undefined) throw sourceError;
-      // The stream is used up, so there is no other round.
-      const written = await this.#afterFailure(key, content, options, error, ROUNDS_MAX);
-      if (written !== undefined) return written;
-      throw s3Error(error, `write ${key}`);
     }
+    // The stream is used up, so there is no other round.
+    const attempt: Attempt = { key, content: uploaded.content, options, retried: false, last: true };
+    const written = await this.#afterFailure(attempt, uploaded.error);
+    if (written !== undefined) return written;
+    throw s3Error(uploaded.error, `write ${key}`);
   }
 
   /**
    * What a failed write means: it was done after all (the object is returned), it may be tried again
    * (undefined), or it throws.
    */
-  async #afterFailure(
-    key: string,
-    content: Content,
-    options: PutOptions,
-    error: unknown,
-    round: number,
-  ): Promise<ObjectInfo | undefined> {
+  async #afterFailure(attempt: Attempt, error: unknown): Promise<ObjectInfo | undefined> {
+    const { key, options } = attempt;
     const fault = faultOf(error);
-    const conditional = options.ifAbsent === true || options.ifMatch !== undefined;
+    attempt.retried ||= fault.attempts > 1;
     const gone = options.ifMatch !== undefined && fault.status === 404 && fault.name !== 'NoSuchBucket';
-    if (conditional && (fault.status === 412 || gone)) {
-      // An earlier request of this very write may have taken effect although its answer was lost.
-      const current = fault.attempts > 1 || round > 1 ? await this.head(key) : undefined;
-      if (current?.sha256 === content.sha256) return current;
-      throw precondition(key, gone ? 'it is gone' : 'somebody else wrote it', error);
-    }
-    // 409: another write of the key is under way. Whether it broke the condition is seen by reading.
+    if (isConditional(options) && (fault.status === 412 || gone)) return await this.#lost(attempt, error);
+    // 409: another write of the key is under way, and the server took neither side. Asked again, it will.
     if (fault.status !== 409) throw s3Error(error, `write ${key}`);
-    if (conditional) {
+    if (!attempt.last) return undefined;
+    if (isConditional(options)) {
       const current = await this.#headObject(key);
       const broken = options.ifAbsent === true ? current !== undefined : current?.etag !== options.ifMatch;
-      if (broken) throw precondition(key, 'somebody else wrote it', error);
+      if (broken) return await this.#lost(attempt, error);
     }
-    if (round >= ROUNDS_MAX) throw s3Error(error, `write ${key}`);
-    return undefined;
+    throw s3Error(error, `write ${key}`);
+  }
+
+  /**
+   * Somebody wrote the key first. It may have been this very write, when an earlier request of it took effect
+   * although its answer was lost; that is assumed when exactly these bytes are there.
+   */
+  async #lost({ key, content, retried }: Attempt, error: unknown): Promise<ObjectInfo> {
+    const current = retried ? await this.head(key) : undefined;
+    if (current?.sha256 === content.sha256) return current;
+    throw precondition(key, 'somebody else wrote or removed it', error);
   }
 
   /** undefined: this server, or this object, has to be copied through here. */
@@ -298,78 +237,30 @@ class S3Store implements ObjectStore {
       const source = await this.#headObject(from);
       if (source === undefined) throw new PangolinError('NOT_FOUND', `there is no object ${from}`);
       if (source.sha256 === undefined || source.size > COPY_BYTES_MAX || from === to) return undefined;
-      this.#copyAbility ??= this.#tryCopies();
-      const ability = await this.#copyAbility;
-      const conditional = options.ifAbsent === true || options.ifMatch !== undefined;
-      if (!ability.checksums || (conditional && !ability.conditions)) return undefined;
+      const ability = await this.#ability();
+      if (!ability.checksums || (isConditional(options) && !ability.conditions)) return undefined;
       assertDigest(to, options.sha256, source.sha256);
       const content = { size: source.size, sha256: source.sha256 };
       try {
-        return await this.#copyVersion(from, source.etag, to, content, options);
+        const version = { key: from, etag: source.etag };
+        return infoOf(to, content, await copyVersion(this.#place, version, to, content, options));
       } catch (error) {
-        if (faultOf(error).status !== 412 && faultOf(error).status !== 404) throw s3Error(error, `copy ${from}`);
+        if (![404, 412].includes(faultOf(error).status ?? 0)) throw s3Error(error, `copy ${from}`);
         // Either condition may have failed. When the source is what it was, it was that of the target.
         const now = await this.#headObject(from);
-        if (now?.etag === source.etag) throw precondition(to, 'somebody else wrote it', error);
+        if (now?.etag === source.etag) throw precondition(to, 'somebody else wrote or removed it', error);
       }
     }
     throw new PangolinError('UNAVAILABLE', `${from} changes faster than it can be copied`);
   }
 
-  async #copyVersion(
-    from: string,
-    etag: string,
-    to: string,
-    content: Content,
-    options: PutOptions,
-  ): Promise<ObjectInfo> {
-    const { CopyObjectResult: result } = await this.#place.client.send(
-      new CopyObjectCommand({
-        ...this.#at(to),
-        ...this.#place.encryption,
-        ...conditionsOf(options),
-        CopySource: encodeURIComponent(`${this.#place.bucket}/${this.#place.prefix}${from}`),
-        CopySourceIfMatch: etag,
-        ChecksumAlgorithm: 'SHA256',
-        // The writer of the source does not choose the content type or the metadata of the copy.
-        MetadataDirective: 'REPLACE',
-      }),
-    );
-    if (result?.ChecksumSHA256 !== base64Of(content.sha256)) {
-      // The version matched and the bytes did not: MD5 collides, or the server is broken.
-      await this.delete(to);
-      throw new PangolinError('INTEGRITY', `the copy of ${from} has another digest than its source`);
-    }
-    return infoOf(to, content, result);
-  }
-
-  /** Ceph RGW, for one, copies without checksum and ignores conditions on copies, so this is tried, once. */
-  async #tryCopies(): Promise<CopyAbility> {
-    const [from, to] = [`${PRIVATE_SEGMENT}/${randomUUID()}`, `${PRIVATE_SEGMENT}/${randomUUID()}`];
-    try {
-      const source = await this.#putBytes(from, Buffer.from(from), {});
-      const copy = (options: PutOptions) => this.#copyVersion(from, source.etag, to, source, options);
-      const refused = (options: PutOptions) =>
-        copy(options).then(
-          () => false,
-          (error: unknown) => faultOf(error).status === 412,
-        );
-      const checksums = await copy({}).then(
-        () => true,
-        (error: unknown) => {
-          if (isPangolinError(error, 'INTEGRITY')) return false;
-          throw s3Error(error, 'copy an object');
-        },
-      );
-      const conditions = checksums && (await refused({ ifAbsent: true })) && (await refused({ ifMatch: '"other"' }));
-      return { checksums, conditions };
-    } catch (error) {
-      // Not an answer: ask again with the next copy.
+  async #ability(): Promise<CopyAbility> {
+    this.#copyAbility ??= tryCopies(this.#place);
+    return await this.#copyAbility.catch((error: unknown) => {
+      // No answer: ask again with the next copy.
       this.#copyAbility = undefined;
-      throw error;
-    } finally {
-      await Promise.allSettled([this.delete(from), this.delete(to)]);
-    }
+      throw s3Error(error, 'copy an object');
+    });
   }
 
   #remember(info: ObjectInfo): void {
@@ -379,18 +270,25 @@ class S3Store implements ObjectStore {
   }
 }
 
-function infoOf(key: string, content: Content, answer: { readonly ETag?: string | undefined }): ObjectInfo {
-  if (answer.ETag === undefined) throw new PangolinError('UNSUPPORTED', `the server stored ${key} without an ETag`);
-  return { key, size: content.size, etag: answer.ETag, sha256: content.sha256 };
+/** One write over all its rounds. */
+interface Attempt {
+  readonly key: string;
+  readonly content: Content;
+  readonly options: PutOptions;
+  /** A request of it got no answer, or an error that does not say whether it took effect, and was sent again. */
+  retried: boolean;
+  last: boolean;
 }
 
-function conditionsOf(options: PutOptions): { IfNoneMatch?: string; IfMatch?: string } {
-  if (options.ifAbsent === true) return { IfNoneMatch: '*' };
-  return options.ifMatch === undefined ? {} : { IfMatch: options.ifMatch };
+function infoOf(key: string, content: Content, etag: string | undefined): ObjectInfo {
+  if (etag === undefined) throw new PangolinError('UNSUPPORTED', `the server stored ${key} without an ETag`);
+  return { key, size: content.size, etag, sha256: content.sha256 };
 }
 
-function base64Of(digest: Sha256): string {
-  return Buffer.from(digest, 'hex').toString('base64');
+async function* continued(start: Uint8Array[], rest: AsyncIterator<unknown>): AsyncGenerator<unknown, void, undefined> {
+  // Taken out one by one, so that they are not held while the rest comes.
+  for (let bytes = start.shift(); bytes !== undefined; bytes = start.shift()) yield bytes;
+  for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value;
 }
 
 /** Of a multipart object (its etag ends with the number of parts) the checksum is one of the parts' checksums. */

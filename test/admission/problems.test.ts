@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { readRun } from '@pangolin/contracts/read-run';
+import { findingsOf } from '@pangolin/contracts/schema';
 import { PROBLEMS_MAX } from '@pangolin/contracts/explain';
 import type { Problem } from '@pangolin/contracts/status';
 import { cases } from './cases.ts';
@@ -49,6 +50,8 @@ test('a file with more problems than anyone reads reports the first hundred', ()
   const read = readRun(Buffer.from(JSON.stringify({ id: 'r', items })), 'x.json');
   assert.ok(!read.ok);
   assert.equal(read.problems.length, PROBLEMS_MAX);
+  const fields = Object.fromEntries(items.map(({ id }) => [id, 1]));
+  assert.equal(findingsOf('plan', fields).length, PROBLEMS_MAX);
 });
 
 test('a refused file still tells its run id, when it has a legal one', () => {

@@ -91,6 +91,8 @@ test('the plan form that tucks fields into inputs is lifted', () => {
   assert.equal(run.items[0]!.pipeline, 'dev.build');
   assert.deepEqual(run.items[0]!.params, { target: 'all', note: 1 });
   assert.equal(at.item(0, 'pipeline'), '/items/0/inputs/pipeline');
+  const item = { id: 'a', pipeline: 'p', inputs: { workerInput: { target: 'all' } } };
+  assert.deepEqual(accepted(JSON.stringify({ id: 'r', items: [item] })).run.items[0]!.params, { target: 'all' });
 });
 
 test('parameters that only share a name with the plan form are left alone', () => {

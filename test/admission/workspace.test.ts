@@ -157,6 +157,11 @@ test('a partial clone is refused and not completed behind the back', async () =>
   gitIn(repo, 'config', 'uploadpack.allowFilter', 'true');
   gitIn(dir, 'clone', '-q', '--no-checkout', '--filter=blob:none', `file://${repo}`, 'partial');
   assert.equal(await refused({ git: { url: 'partial' } }), 'WorkspaceIncomplete');
+  // A commit that only the origin has: looking for it must not bring it here.
+  const later = commitFiles(repo, { 'a.txt': 'later' });
+  writeFileSync(join(dir, 'partial', '.git', 'HEAD'), `${later}\n`);
+  assert.equal(await refused({ git: { url: 'partial' } }), 'RefNotFound');
+  assert.equal(await refused({ git: { url: 'partial', commit: later } }), 'CommitNotFound');
 });
 
 test('a damaged object is found before it is pinned', async () => {

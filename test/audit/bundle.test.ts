@@ -7,10 +7,14 @@ import { bundleFromJSON, type SerializedBundle } from '@sigstore/bundle';
 import { BUNDLE_DOCUMENT_BYTES_MAX, BUNDLE_NAME, type BundleDocument } from '@pangolin/contracts/bundle';
 import { parseCanonical } from '@pangolin/contracts/canonical';
 import { sha256 } from '@pangolin/contracts/digest';
+import type { TrustDocument } from '@pangolin/contracts/trust';
 import { signEnvelope } from '@pangolin/contracts/dsse';
 import { casKey, eventsKey, sealKey } from '@pangolin/contracts/layout';
+import { trustDocument } from '@pangolin/controller/audit/keys';
 import { dispatchStatement } from '@pangolin/controller/audit/statements';
 import { exportBundle, type BundleFile } from '@pangolin/storage/bundle';
+import { openBundle } from '@pangolin/verify/readers/open';
+import { verifyBundle } from '@pangolin/verify/verify';
 import { bundleDocument, writeBundle } from '@pangolin/storage/bundle-writers';
 import { manifestOf, openWorld, recordRun, type World } from './world.ts';
 
@@ -136,6 +140,20 @@ test('directory, archive and document hold the same files', async () => {
   const binary = Object.values(document.files).filter((value) => typeof value !== 'string');
   assert.deepEqual(binary, [{ base64: '//4A' }], 'only what is not UTF-8 is base64');
 });
+
+for (const shape of ['dir', 'bundle.tar', 'bundle.json', 'lean.json']) {
+  test(`our verifier verifies an exported run as ${shape}, under the published trust document`, async () => {
+    await using world = await sealedWorld();
+    const path = join(world.dir, shape);
+    await writeBundle(exportBundle(world.store, 'a', { lean: shape.startsWith('lean') }), path);
+    const trust = JSON.parse(JSON.stringify(trustDocument(world.keys))) as TrustDocument;
+    const bundle = await openBundle(path);
+    const report = await verifyBundle(bundle.reader, trust, { expectRun: 'a' });
+    await bundle.close();
+    const failed = Object.entries(report.checks).filter(([, { result }]) => result === false);
+    assert.deepEqual([report.verdict, failed], ['verified', []]);
+  });
+}
 
 test('an archive is reproducible', async () => {
   await using world = await sealedWorld();

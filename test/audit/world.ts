@@ -1,15 +1,19 @@
 /** One deployment on a temporary folder, with runs as the engine would record them. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
-import { canonicalBytes } from '@pangolin/contracts/canonical';
+import { canonical, canonicalBytes } from '@pangolin/contracts/canonical';
 import { sha256 } from '@pangolin/contracts/digest';
 import { signEnvelope } from '@pangolin/contracts/dsse';
 import { PangolinError } from '@pangolin/contracts/errors';
 import { casKey } from '@pangolin/contracts/layout';
+import type { Output } from '@pangolin/contracts/output';
+import type { AdmittedRun } from '@pangolin/contracts/run';
 import type { RunEventBody } from '@pangolin/contracts/run-log';
 import type { DispatchManifest, InputRef } from '@pangolin/contracts/task';
+import { formatTime } from '@pangolin/contracts/units';
 import { openKeys, type Keys } from '@pangolin/controller/audit/keys';
 import { createSealer, type Sealer, type SealerOptions } from '@pangolin/controller/audit/sealer';
 import { dispatchStatement, provenanceStatement } from '@pangolin/controller/audit/statements';
@@ -37,7 +41,7 @@ export async function openWorld(dir = mkdtempSync(join(tmpdir(), 'pangolin-audit
   db.pragma('synchronous = FULL');
   const evidence = new EvidenceStore(db);
   const store = await openFolderStore(join(dir, 'storage'));
-  const keys = await openKeys(join(dir, 'keys'));
+  const keys = await openKeys(keysDir(dir));
   return {
     dir,
     db,
@@ -54,6 +58,18 @@ export async function openWorld(dir = mkdtempSync(join(tmpdir(), 'pangolin-audit
       rmSync(dir, { recursive: true, force: true });
     },
   };
+}
+
+/** Keys that are older than the runs, whatever the clock of this machine says. */
+function keysDir(dir: string): string {
+  const keys = join(dir, 'keys');
+  const file = join(keys, 'deployment.json');
+  mkdirSync(keys, { recursive: true });
+  if (!existsSync(file)) {
+    const origin = `pangolin-${randomBytes(4).toString('hex')}.local`;
+    writeFileSync(file, canonical({ schema: 'pangolin-keys/1', origin, createdAt: formatTime(START - 1000) }));
+  }
+  return keys;
 }
 
 const pipeline = { blocks: [{ kind: 'script' as const, command: 'true' }] };
@@ -84,6 +100,46 @@ export function manifestOf(runId: string, itemId: string, inputs: Record<string,
   };
 }
 
+function planOf(runId: string, items: number): AdmittedRun {
+  const sha = sha256(canonicalBytes(pipeline));
+  return {
+    schema: 'admitted-run/1',
+    id: runId,
+    queue: 'default',
+    labels: {},
+    spec: '0'.repeat(64),
+    pipelines: { [sha]: pipeline },
+    items: Array.from({ length: items }, (_, at) => ({
+      id: `item-${at}`,
+      executor: 'dispatch',
+      pipeline: { sha256: sha },
+      ...(at > 0 && { needs: { before: { from: `item-${at - 1}`, select: { kind: 'patch' } } } }),
+      depends_on: at > 0 ? [`item-${at - 1}`] : [],
+      resourceLocks: [],
+      timeoutMs: 60_000,
+      retry: { maxAttempts: 1, initialMs: 1000, factor: 2, maxMs: 300_000, jitter: true },
+      priority: 0,
+    })),
+  };
+}
+
+function outputOf({ runId, itemId }: DispatchManifest, manifest: string, patch: string): Output {
+  return {
+    schema: 'output/1',
+    runId,
+    itemId,
+    attempt: 1,
+    manifest,
+    status: 'succeeded',
+    partial: false,
+    startedAt: formatTime(START),
+    finishedAt: formatTime(START),
+    blocks: [{ index: 0, kind: 'script', status: 'succeeded', exitCode: 0 }],
+    products: { patch: { sha256: patch, size: 3, files: 1, baseTree: '0'.repeat(40) }, outputs: {} },
+    logs: [],
+  };
+}
+
 /**
  * Records a finished run: a chain of `items`, each with one patch, each consuming the patch before it. Blobs are in
  * cas/, statements signed, the seal queued.
@@ -94,7 +150,7 @@ export async function recordRun(world: World, runId: string, items = 2): Promise
     await world.store.put(casKey(digest), bytes);
     return { sha256: digest };
   };
-  const plan = await put(canonicalBytes({ schema: 'admitted-run/1', id: runId }));
+  const plan = await put(canonicalBytes(planOf(runId, items)));
   const submission = await put(Buffer.from(`id: ${runId}\n`));
   const after = world.evidence.lastCheckpoint();
   const events: RunEventBody[] = [
@@ -119,15 +175,15 @@ export async function recordRun(world: World, runId: string, items = 2): Promise
     events.push({ kind: 'item.fired', itemId, attempt: 1, dispatch: { sha256: dispatch.sha256 }, inputs });
     // The first product is not UTF-8.
     const patch = await put(at === 0 ? Buffer.of(0xff, 0xfe, at) : Buffer.from(`patch of ${runId}/${itemId}\n`));
-    const result = await put(canonicalBytes({ schema: 'output/1', runId, itemId }));
+    const result = await put(canonicalBytes(outputOf(manifest, dispatch.sha256, patch.sha256)));
     const provenance = provenanceStatement({
       manifest,
       dispatch: dispatch.sha256,
       logOrigin: world.keys.origin,
       outputs: { patch },
       result: result.sha256,
-      startedOn: '2026-11-23T12:00:00.000Z',
-      finishedOn: '2026-11-23T12:00:01.000Z',
+      startedOn: formatTime(START),
+      finishedOn: formatTime(START + events.length),
     });
     world.evidence.addStatement(runId, await signEnvelope(world.keys.attest, provenance.payload), provenance.sha256);
     events.push({

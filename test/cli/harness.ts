@@ -24,7 +24,13 @@ export interface RunOptions {
 
 /** With nothing of the caller's own settings in the environment. */
 export async function pangolin(args: readonly string[], options: RunOptions = {}): Promise<Result> {
-  const env = { PATH: process.env.PATH, HOME: process.env.HOME, USER: 'tester', GIT_CONFIG_NOSYSTEM: '1', ...options.env };
+  const env = {
+    PATH: process.env.PATH,
+    HOME: process.env.HOME,
+    USER: 'tester',
+    GIT_CONFIG_NOSYSTEM: '1',
+    ...options.env,
+  };
   const child = spawn(join(root, 'bin', 'pangolin'), [...args], { cwd: options.cwd ?? tmpdir(), env, stdio: 'pipe' });
   const [out, err]: [Buffer[], Buffer[]] = [[], []];
   child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
@@ -107,10 +113,21 @@ export function exampleStorage(): StorageFolder {
       outputs: { 'report.txt': storage.product('fine\n'), 'deep/er/raw.bin': storage.product(Buffer.of(0, 255, 10)) },
     },
   ]);
-  storage.run('bad', { ...SEALED, phase: 'failed', submittedAt: '2026-11-23T11:00:00.000Z', finishedAt: '2026-11-23T11:00:03.000Z' }, [
-    { id: 'broken', phase: 'failed', reason: 'ExitNonZero', message: 'block 0 exited with 3\u001b[31m', attempts: 2, durationMs: 900 },
-    { id: 'after', phase: 'skipped', reason: 'DependencyFailed', attempts: 0, depends_on: ['broken'] },
-  ]);
+  storage.run(
+    'bad',
+    { ...SEALED, phase: 'failed', submittedAt: '2026-11-23T11:00:00.000Z', finishedAt: '2026-11-23T11:00:03.000Z' },
+    [
+      {
+        id: 'broken',
+        phase: 'failed',
+        reason: 'ExitNonZero',
+        message: 'block 0 exited with 3\u001b[31m',
+        attempts: 2,
+        durationMs: 900,
+      },
+      { id: 'after', phase: 'skipped', reason: 'DependencyFailed', attempts: 0, depends_on: ['broken'] },
+    ],
+  );
   storage.run('open', { phase: 'running', submittedAt: '2026-11-23T12:00:00.000Z' }, [
     { id: 'busy', phase: 'running', reason: 'Running', attempts: 1 },
     { id: 'later', phase: 'pending', reason: 'WaitingForDependencies', attempts: 0 },

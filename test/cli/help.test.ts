@@ -27,13 +27,18 @@ for (const [name, args] of Object.entries(screens)) {
 }
 
 test('help wins over everything else on the line, but not behind --', async () => {
-  assert.match((await pangolin(['orch', 'submit', '--nonsense', '--help'])).stdout, /^Usage: pangolin orch submit FILE/m);
+  assert.match(
+    (await pangolin(['orch', 'submit', '--nonsense', '--help'])).stdout,
+    /^Usage: pangolin orch submit FILE/m,
+  );
   assert.match((await pangolin(['help', 'orch', 'status'])).stdout, /^Usage: pangolin orch status \[RUN\]/m);
   assert.equal((await pangolin(['orch', 'status', '--', '--help'])).code, 2);
 });
 
 test('--version prints the version of the package', async () => {
-  const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../cli/package.json'), 'utf8')) as { version: string };
+  const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../cli/package.json'), 'utf8')) as {
+    version: string;
+  };
   assert.deepEqual(await pangolin(['--version']), { code: 0, stdout: `pangolin ${version}\n`, stderr: '' });
 });
 

@@ -11,13 +11,17 @@ const at = (storage: StorageFolder, ...args: string[]) => pangolin(['--storage',
 
 test('runs are listed newest first, whatever else lies below them', async () => {
   const storage = exampleStorage();
-  for (let n = 1; n <= 1200; n += 1) storage.put(`${attemptPrefix({ runId: 'bad', itemId: 'broken', attempt: 1 })}outputs/${n}`, '');
+  for (let n = 1; n <= 1200; n += 1)
+    storage.put(`${attemptPrefix({ runId: 'bad', itemId: 'broken', attempt: 1 })}outputs/${n}`, '');
   storage.put('runs/.stray/file', 'not a run');
   storage.put('runs/%ZZ/status.json', 'not a run either');
   const { code, stdout } = await at(storage, 'orch', 'status', '-o', 'json');
   assert.equal(code, 0);
   const { runs } = JSON.parse(stdout) as { runs: { run: string; phase: string; counts: unknown }[] };
-  assert.deepEqual(runs.map(({ run }) => run), ['open', 'bad', 'good']);
+  assert.deepEqual(
+    runs.map(({ run }) => run),
+    ['open', 'bad', 'good'],
+  );
   assert.deepEqual(runs[1]?.counts, { failed: 1, skipped: 1, total: 2 });
   const limited = await at(storage, 'orch', 'status', '--limit', '1');
   assert.match(limited.stdout, /^open /m);
@@ -50,15 +54,32 @@ test('as JSON a run is its status with its items', async () => {
 
 test('rejected submissions are listed when asked for', async () => {
   const storage = exampleStorage();
-  const receipt = { schema: 'receipt/1', sha256: '0'.repeat(64), at: '2026-11-23T09:00:00.000Z', actor: 'service:inbox', kind: 'Run' };
+  const receipt = {
+    schema: 'receipt/1',
+    sha256: '0'.repeat(64),
+    at: '2026-11-23T09:00:00.000Z',
+    actor: 'service:inbox',
+    kind: 'Run',
+  };
   const errors = [{ path: '/spec', code: 'UnknownField', message: 'no such field' }];
-  storage.put(receiptKey('bad.yaml'), JSON.stringify({ ...receipt, submission: 'bad.yaml', verdict: 'rejected', errors }));
-  storage.put(receiptKey('ok.yaml'), JSON.stringify({ ...receipt, submission: 'ok.yaml', verdict: 'accepted', run: 'good', errors: [] }));
+  storage.put(
+    receiptKey('bad.yaml'),
+    JSON.stringify({ ...receipt, submission: 'bad.yaml', verdict: 'rejected', errors }),
+  );
+  storage.put(
+    receiptKey('ok.yaml'),
+    JSON.stringify({ ...receipt, submission: 'ok.yaml', verdict: 'accepted', run: 'good', errors: [] }),
+  );
   const text = await at(storage, 'orch', 'status', '--receipts');
   assert.match(text.stdout, /bad\.yaml +service:inbox +UnknownField: no such field/);
   assert.doesNotMatch(text.stdout, /ok\.yaml/);
-  const json = JSON.parse((await at(storage, 'orch', 'status', '--receipts', '-o', 'json')).stdout) as { receipts: { submission: string }[] };
-  assert.deepEqual(json.receipts.map(({ submission }) => submission), ['bad.yaml']);
+  const json = JSON.parse((await at(storage, 'orch', 'status', '--receipts', '-o', 'json')).stdout) as {
+    receipts: { submission: string }[];
+  };
+  assert.deepEqual(
+    json.receipts.map(({ submission }) => submission),
+    ['bad.yaml'],
+  );
 });
 
 test('damaged and foreign records are errors, not crashes', async () => {
@@ -77,16 +98,37 @@ test('watching a run that is over prints its items once and exits with its outco
   const storage = exampleStorage();
   const good = await at(storage, 'orch', 'watch', 'good');
   assert.equal(good.code, 0);
-  assert.match(good.stdout, /edit {2}done {2}Succeeded \(attempt 1, 4\.2s\)\n.*good {2}succeeded, sealed {2}1 item: 1 done/);
+  assert.match(
+    good.stdout,
+    /edit {2}done {2}Succeeded \(attempt 1, 4\.2s\)\n.*good {2}succeeded, sealed {2}1 item: 1 done/,
+  );
   const bad = await at(storage, 'orch', 'watch', 'bad', '-o', 'json');
   assert.equal(bad.code, 1);
-  const lines = bad.stdout.trimEnd().split('\n').map((line) => JSON.parse(line) as { type: string; id?: string; run: string });
-  assert.deepEqual(lines.map(({ type, id, run }) => [type, id, run]), [['item', 'broken', 'bad'], ['item', 'after', 'bad'], ['run', undefined, 'bad']]);
+  const lines = bad.stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { type: string; id?: string; run: string });
+  assert.deepEqual(
+    lines.map(({ type, id, run }) => [type, id, run]),
+    [
+      ['item', 'broken', 'bad'],
+      ['item', 'after', 'bad'],
+      ['run', undefined, 'bad'],
+    ],
+  );
+});
+
+test('watch gives up with exit code 6 after the time that it was given', async () => {
+  const { code, stdout, stderr } = await at(exampleStorage(), 'orch', 'watch', 'open', '--timeout', '0s');
+  assert.deepEqual([code, stdout], [6, '10:01:00  busy  running  Running (attempt 1)\n']);
+  assert.match(stderr, /run open is still running[^]*\[UNAVAILABLE\]/);
 });
 
 test('watch prints what changes and ends when the run is sealed, not when it is terminal', async () => {
   const storage = exampleStorage();
-  const child = spawn(join(root, 'bin', 'pangolin'), ['--storage', storage.dir, 'orch', 'watch', 'open'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(join(root, 'bin', 'pangolin'), ['--storage', storage.dir, 'orch', 'watch', 'open'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let text = '';
   const until = async (pattern: RegExp): Promise<void> => {
     for await (const chunk of child.stdout.iterator({ destroyOnReturn: false })) {
@@ -115,18 +157,33 @@ const logKey = (runId: string, itemId: string, attempt: number, seq: number): st
 test('logs are the latest attempt of every item, prefixed; or of one item, or of one attempt', async () => {
   const storage = exampleStorage();
   storage.put(logKey('bad', 'broken', 1, 0), line('first try'));
-  storage.put(logKey('bad', 'broken', 2, 0), line('second \u001b[31mtry\u001b[0m') + line('booted', { stream: 'worker' }));
+  storage.put(
+    logKey('bad', 'broken', 2, 0),
+    line('second \u001b[31mtry\u001b[0m') + line('booted', { stream: 'worker' }),
+  );
   storage.put(logKey('bad', 'broken', 2, 1), `${line('next file')}garbage\n${line('cut').slice(0, 20)}`);
-  assert.equal((await at(storage, 'orch', 'logs', 'bad')).stdout, 'broken | second try\nbroken | [worker] booted\nbroken | next file\nbroken | [worker] garbage\n');
+  assert.equal(
+    (await at(storage, 'orch', 'logs', 'bad')).stdout,
+    'broken | second try\nbroken | [worker] booted\nbroken | next file\nbroken | [worker] garbage\n',
+  );
   assert.equal((await at(storage, 'orch', 'logs', 'bad/broken', '--attempt', '1')).stdout, 'first try\n');
   const json = (await at(storage, 'orch', 'logs', 'bad/broken', '--attempt', '1', '-o', 'json')).stdout;
-  assert.deepEqual(JSON.parse(json), { item: 'broken', attempt: 1, t: '2026-11-23T10:00:01.000Z', block: 0, stream: 'stdout', line: 'first try' });
+  assert.deepEqual(JSON.parse(json), {
+    item: 'broken',
+    attempt: 1,
+    t: '2026-11-23T10:00:01.000Z',
+    block: 0,
+    stream: 'stdout',
+    line: 'first try',
+  });
 });
 
 test('logs -f prints lines as they come, goes on with the next attempt, and ends with the item', async () => {
   const storage = exampleStorage();
   storage.put(logKey('open', 'busy', 1, 0), line('one'));
-  const child = spawn(join(root, 'bin', 'pangolin'), ['--storage', storage.dir, 'orch', 'logs', 'open/busy', '-f'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(join(root, 'bin', 'pangolin'), ['--storage', storage.dir, 'orch', 'logs', 'open/busy', '-f'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let text = '';
   const until = async (wanted: string): Promise<void> => {
     if (text === wanted) return;
@@ -153,7 +210,9 @@ test('a reader that leaves early is no error', async () => {
   const storage = exampleStorage();
   storage.put(logKey('bad', 'broken', 2, 0), line('x'.repeat(1000)).repeat(2000));
   const script = `"$1" --storage "$2" orch logs bad | head -n 1 | cut -c1-9; echo "status \${PIPESTATUS[0]}"`;
-  const child = spawn('bash', ['-c', script, '-', join(root, 'bin', 'pangolin'), storage.dir], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn('bash', ['-c', script, '-', join(root, 'bin', 'pangolin'), storage.dir], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const [out, err]: [string[], string[]] = [[], []];
   child.stdout.on('data', (chunk) => out.push(String(chunk)));
   child.stderr.on('data', (chunk) => err.push(String(chunk)));

@@ -12,7 +12,11 @@ interface Refusal {
 }
 
 const refusals: readonly Refusal[] = [
-  { line: 'orhc status', code: 2, says: /^error: pangolin has no command "orhc" \[USAGE\]\nhint: Did you mean pangolin orch\?/ },
+  {
+    line: 'orhc status',
+    code: 2,
+    says: /^error: pangolin has no command "orhc" \[USAGE\]\nhint: Did you mean pangolin orch\?/,
+  },
   { line: 'orch statsu', code: 2, says: /Did you mean pangolin orch status\? See pangolin orch --help\./ },
   { line: 'orch', code: 2, says: /Usage: pangolin orch COMMAND[^]*error: pangolin orch needs a command \[USAGE\]/ },
   { line: 'orch status --jsn', code: 2, says: /error: unknown flag "--jsn"/ },
@@ -37,9 +41,12 @@ const refusals: readonly Refusal[] = [
   { line: 'orch patch good', code: 2, says: /an item is needed \[INVALID\]/ },
   { line: 'orch status nope', code: 3, says: /there is no run nope[^]*\[NOT_FOUND\]/ },
   { line: 'orch patch good/edti', code: 3, says: /run good has no item edti[^]*Did you mean edit\?/ },
-  { line: 'orch patch open/busy', code: 3, says: /open\/busy has no patch; it is running \(Running\)[^]*Wait until it is done/ },
+  {
+    line: 'orch patch open/busy',
+    code: 3,
+    says: /open\/busy has no patch; it is running \(Running\)[^]*Wait until it is done/,
+  },
   { line: 'orch audit open', code: 6, says: /run open is not sealed yet[^]*\[UNAVAILABLE\][^]*orch watch open/ },
-  { line: 'orch watch open --timeout 0s', code: 6, says: /run open is still running[^]*\[UNAVAILABLE\]/ },
   { line: 'orch cancel nope', code: 3, says: /there is no run nope/ },
   { line: 'orch retry good --as ../x', code: 2, says: /\[INVALID\]/ },
   { line: 'orch validate no-such-file.yaml', code: 3, says: /there is no file no-such-file\.yaml/ },
@@ -59,7 +66,10 @@ for (const { line, code, says } of refusals) {
 }
 
 test('errors are one JSON document on stderr with -o json, before or after the command, and for lines that do not parse', async () => {
-  for (const line of [['-o', 'json', 'orch', 'status', 'nope'], ['orch', 'status', 'nope', '--output=json']]) {
+  for (const line of [
+    ['-o', 'json', 'orch', 'status', 'nope'],
+    ['orch', 'status', 'nope', '--output=json'],
+  ]) {
     const { code, stderr, stdout } = await pangolin(['--storage', storage.dir, ...line]);
     const { error } = JSON.parse(stderr) as { error: Record<string, unknown> };
     assert.equal(error['code'], 'NOT_FOUND');

@@ -21,13 +21,28 @@ const fate = fc.oneof(
 
 /** A DAG: item n may depend only on items before it. */
 const graph = fc
-  .array(fc.record({ deps: fc.array(fc.nat(11), { maxLength: 3 }), locks: fc.subarray(['a', 'b', 'c']), needs: fc.boolean(), maxAttempts: fc.integer({ min: 1, max: 3 }) }), { minLength: 1, maxLength: 12 })
+  .array(
+    fc.record({
+      deps: fc.array(fc.nat(11), { maxLength: 3 }),
+      locks: fc.subarray(['a', 'b', 'c']),
+      needs: fc.boolean(),
+      maxAttempts: fc.integer({ min: 1, max: 3 }),
+    }),
+    { minLength: 1, maxLength: 12 },
+  )
   .map((nodes) =>
     nodes.map((node, index): AdmittedItem => {
       const deps = index === 0 ? [] : [...new Set(node.deps.map((dep) => `i${dep % index}`))].sort();
-      const needs = node.needs && deps[0] ? { needs: { patch: { from: deps[0], select: { kind: 'patch' as const } } } } : {};
+      const needs =
+        node.needs && deps[0] ? { needs: { patch: { from: deps[0], select: { kind: 'patch' as const } } } } : {};
       const spec = admittedItem(`i${index}`);
-      return { ...spec, depends_on: deps, resourceLocks: node.locks, retry: { ...spec.retry, maxAttempts: node.maxAttempts }, ...needs };
+      return {
+        ...spec,
+        depends_on: deps,
+        resourceLocks: node.locks,
+        retry: { ...spec.retry, maxAttempts: node.maxAttempts },
+        ...needs,
+      };
     }),
   );
 
@@ -40,34 +55,39 @@ const step = fc.oneof(
 
 test('whatever happens, no invariant breaks and every run ends', async () => {
   await fc.assert(
-    fc.asyncProperty(graph, fc.array(fate, { minLength: 8, maxLength: 40 }), fc.array(step, { maxLength: 60 }), async (items, fates, steps) => {
-      const world = new World(({ ref }) => fates[(Number(ref.itemId.slice(1)) * 7 + ref.attempt) % fates.length]!);
-      await world.open();
-      try {
-        await world.submit(admittedRun(RUN, items));
-        await world.pass();
-        await world.pass();
-        let cancels = 0;
-        for (const action of steps) {
-          if (action.kind === 'restart') await world.restart();
-          else if (action.kind === 'tick') world.clock += 5000;
-          else if (action.kind === 'finish') finishOne(world, action.pick);
-          else if (cancels++ === 0) await cancel(world, items, action.pick);
+    fc.asyncProperty(
+      graph,
+      fc.array(fate, { minLength: 8, maxLength: 40 }),
+      fc.array(step, { maxLength: 60 }),
+      async (items, fates, steps) => {
+        const world = new World(({ ref }) => fates[(Number(ref.itemId.slice(1)) * 7 + ref.attempt) % fates.length]!);
+        await world.open();
+        try {
+          await world.submit(admittedRun(RUN, items));
           await world.pass();
-          check(world, items);
-        }
-        for (let pass = 0; world.state.run(RUN)!.finished_at === null; pass++) {
-          assert.ok(pass < PASSES_MAX, 'the run does not end');
-          finishOne(world, pass);
-          world.clock += 70_000;
           await world.pass();
-          check(world, items);
+          let cancels = 0;
+          for (const action of steps) {
+            if (action.kind === 'restart') await world.restart();
+            else if (action.kind === 'tick') world.clock += 5000;
+            else if (action.kind === 'finish') finishOne(world, action.pick);
+            else if (cancels++ === 0) await cancel(world, items, action.pick);
+            await world.pass();
+            check(world, items);
+          }
+          for (let pass = 0; world.state.run(RUN)!.finished_at === null; pass++) {
+            assert.ok(pass < PASSES_MAX, 'the run does not end');
+            finishOne(world, pass);
+            world.clock += 70_000;
+            await world.pass();
+            check(world, items);
+          }
+          checkEnd(world);
+        } finally {
+          world.close();
         }
-        checkEnd(world);
-      } finally {
-        world.close();
-      }
-    }),
+      },
+    ),
     { numRuns: Number(process.env.PANGOLIN_PROPERTY_RUNS ?? 150) },
   );
 });
@@ -79,7 +99,10 @@ function finishOne(world: World, pick: number): void {
 
 async function cancel(world: World, items: readonly AdmittedItem[], pick: number): Promise<void> {
   const item = pick < items.length ? { item: items[pick]!.id } : {};
-  await world.store.put('control/c.json', JSON.stringify({ schema: 'control/1', verb: 'cancel', run: RUN, actor: 'human:test', ...item }));
+  await world.store.put(
+    'control/c.json',
+    JSON.stringify({ schema: 'control/1', verb: 'cancel', run: RUN, actor: 'human:test', ...item }),
+  );
   world.reconciler.engine.admission.hint('control/');
 }
 
@@ -89,23 +112,33 @@ function check(world: World, specs: readonly AdmittedItem[]): void {
   const phase = new Map(rows.map((row) => [row.item_id, row.phase]));
   const active = rows.filter((row) => row.task !== null);
   assert.ok(active.length <= world.concurrency, 'more tasks than the queue allows');
-  const held = active.flatMap((row) => specOf(row).resourceLocks);
+  const held = active.flatMap((row) => specOf(row).resourceLocks.filter((lock) => typeof lock === 'string'));
   assert.equal(held.length, new Set(held).size, 'two running items hold one lock');
   for (const spec of specs) {
     const mine = phase.get(spec.id)!;
     if (['ready', 'starting', 'running', 'done'].includes(mine)) {
-      for (const dep of spec.depends_on) assert.equal(phase.get(dep), 'done', `${spec.id} is ${mine} before ${dep} is done`);
+      for (const dep of spec.depends_on)
+        assert.equal(phase.get(dep), 'done', `${spec.id} is ${mine} before ${dep} is done`);
     }
   }
   for (const row of rows) {
-    assert.equal(row.task !== null, row.phase === 'starting' || row.phase === 'running', `${row.item_id} is ${row.phase} and its task is ${row.task}`);
+    assert.equal(
+      row.task !== null,
+      row.phase === 'starting' || row.phase === 'running',
+      `${row.item_id} is ${row.phase} and its task is ${row.task}`,
+    );
     if (isTerminal(row.phase)) assert.equal(row.due_at, null, 'a terminal item has a deadline');
-    if (row.phase === 'starting' || row.phase === 'running') assert.notEqual(row.due_at, null, 'a running item has no deadline');
+    if (row.phase === 'starting' || row.phase === 'running')
+      assert.notEqual(row.due_at, null, 'a running item has no deadline');
   }
   assert.equal(new Set(world.backend.births).size, world.backend.births.length, 'an attempt was started twice');
   const open = rows.filter((row) => !isTerminal(row.phase)).length;
   assert.equal(world.state.run(RUN)!.open, open, 'the counter of open items is off');
-  assert.deepEqual(replay(world.events(RUN), specs), rows.map(({ item_id, attempt, phase: now }) => ({ id: item_id, attempt, phase: coarse(now) })), 'the log and the state differ');
+  assert.deepEqual(
+    replay(world.events(RUN), specs),
+    rows.map(({ item_id, attempt, phase: now }) => ({ id: item_id, attempt, phase: coarse(now) })),
+    'the log and the state differ',
+  );
 }
 
 function checkEnd(world: World): void {
@@ -113,11 +146,14 @@ function checkEnd(world: World): void {
   const events = world.events(RUN);
   assert.equal(run.open, 0);
   assert.equal(events.at(-1)?.kind, 'run.completed');
-  assert.deepEqual(events.map((event) => event.seq), events.map((_, index) => index));
+  assert.deepEqual(
+    events.map((event) => event.seq),
+    events.map((_, index) => index),
+  );
   const fired = events.filter((event) => event.kind === 'item.fired').length;
   assert.equal(events.filter((event) => event.kind === 'item.reconciled').length, fired, 'an attempt without an end');
   assert.deepEqual(world.backend.running.length, 0, 'a task outlived its run');
-  assert.equal(world.reconciler.engine.memory.held.size, 0, 'a lock outlived its run');
+  assert.equal(world.reconciler.engine.memory.locks.size, 0, 'a lock outlived its run');
 }
 
 /** The log does not tell pending from ready or starting from running: those are not decisions. */
@@ -127,14 +163,21 @@ function coarse(phase: Phase): Coarse {
   return phase === 'starting' || phase === 'running' ? 'active' : phase;
 }
 
-function replay(events: readonly RunEvent[], specs: readonly AdmittedItem[]): { id: string; attempt: number; phase: Coarse }[] {
-  const state = new Map<string, { id: string; attempt: number; phase: Coarse }>(specs.map(({ id }) => [id, { id, attempt: 0, phase: 'open' }]));
+function replay(
+  events: readonly RunEvent[],
+  specs: readonly AdmittedItem[],
+): { id: string; attempt: number; phase: Coarse }[] {
+  const state = new Map<string, { id: string; attempt: number; phase: Coarse }>(
+    specs.map(({ id }) => [id, { id, attempt: 0, phase: 'open' }]),
+  );
   for (const event of events) {
-    if (event.kind === 'item.fired') Object.assign(state.get(event.itemId)!, { phase: 'active', attempt: event.attempt });
+    if (event.kind === 'item.fired')
+      Object.assign(state.get(event.itemId)!, { phase: 'active', attempt: event.attempt });
     if (event.kind === 'item.reconciled') state.get(event.itemId)!.phase = event.status;
     if (event.kind === 'item.retried') state.get(event.itemId)!.phase = 'open';
     if (event.kind === 'item.denied') state.get(event.itemId)!.phase = 'denied';
-    if (event.kind === 'item.skipped') state.get(event.itemId)!.phase = event.reason === 'Cancelled' ? 'cancelled' : 'skipped';
+    if (event.kind === 'item.skipped')
+      state.get(event.itemId)!.phase = event.reason === 'Cancelled' ? 'cancelled' : 'skipped';
   }
   return [...state.values()];
 }

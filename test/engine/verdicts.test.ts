@@ -1,23 +1,66 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { backoff, decideRetry, INFRASTRUCTURE_RETRIES_MAX } from '@pangolin/controller/plan/retry';
+import { backoff, decideRetry, INFRASTRUCTURE_RETRIES_MAX, PARKS_MAX } from '@pangolin/controller/plan/retry';
 import { judge, type AttemptEnd } from '@pangolin/controller/plan/verdicts';
 
-const base: AttemptEnd = { stop: undefined, task: 'ended', exitCode: 0, backend: undefined, booted: true, output: undefined, invalid: undefined };
+const base: AttemptEnd = {
+  stop: undefined,
+  task: 'ended',
+  exitCode: 0,
+  backend: undefined,
+  booted: true,
+  output: undefined,
+  invalid: undefined,
+};
 const ok = { status: 'succeeded', partial: false } as const;
 
 const table: readonly [string, Partial<AttemptEnd>, string, string][] = [
   ['a whole output is done', { output: ok }, 'done', 'Succeeded'],
   ['a whole output wins over a cancel that came too late', { output: ok, stop: 'Cancelled' }, 'done', 'Succeeded'],
-  ['an output that does not hold is not accepted', { output: ok, invalid: { reason: 'ProductInvalid', message: 'x' } }, 'failed', 'ProductInvalid'],
-  ['a cancelled attempt is cancelled', { stop: 'Cancelled', output: { status: 'failed', reason: 'Cancelled', partial: true } }, 'cancelled', 'Cancelled'],
+  [
+    'an output that does not hold is not accepted',
+    { output: ok, invalid: { reason: 'ProductInvalid', message: 'x' } },
+    'failed',
+    'ProductInvalid',
+  ],
+  [
+    'a cancelled attempt is cancelled',
+    { stop: 'Cancelled', output: { status: 'failed', reason: 'Cancelled', partial: true } },
+    'cancelled',
+    'Cancelled',
+  ],
   ['a cancelled attempt that vanished is cancelled', { stop: 'Cancelled', task: 'gone' }, 'cancelled', 'Cancelled'],
   ['our deadline names the reason', { stop: 'TimedOut', exitCode: 137 }, 'failed', 'TimedOut'],
-  ['a stop from outside is a loss', { output: { status: 'failed', reason: 'Cancelled', partial: true } }, 'failed', 'Lost'],
-  ['a failed gate is the item’s own', { output: { status: 'failed', reason: 'ExitNonZero', partial: false } }, 'failed', 'ExitNonZero'],
-  ['a worker cannot claim an infrastructure reason', { output: { status: 'failed', reason: 'Lost', partial: false } }, 'failed', 'WorkerFailed'],
-  ['the backend knows of memory', { backend: { reason: 'OOMKilled', message: '' }, exitCode: 137 }, 'failed', 'OOMKilled'],
-  ['the backend has no image', { backend: { reason: 'ImageUnavailable', message: '' }, task: 'gone', booted: false }, 'failed', 'ImageUnavailable'],
+  [
+    'a stop from outside is a loss',
+    { output: { status: 'failed', reason: 'Cancelled', partial: true } },
+    'failed',
+    'Lost',
+  ],
+  [
+    'a failed gate is the item’s own',
+    { output: { status: 'failed', reason: 'ExitNonZero', partial: false } },
+    'failed',
+    'ExitNonZero',
+  ],
+  [
+    'a worker cannot claim an infrastructure reason',
+    { output: { status: 'failed', reason: 'Lost', partial: false } },
+    'failed',
+    'WorkerFailed',
+  ],
+  [
+    'the backend knows of memory',
+    { backend: { reason: 'OOMKilled', message: '' }, exitCode: 137 },
+    'failed',
+    'OOMKilled',
+  ],
+  [
+    'the backend has no image',
+    { backend: { reason: 'ImageUnavailable', message: '' }, task: 'gone', booted: false },
+    'failed',
+    'ImageUnavailable',
+  ],
   ['a refused manifest is final', { exitCode: 4 }, 'failed', 'ManifestRejected'],
   ['a second worker found the fence', { exitCode: 3 }, 'failed', 'Lost'],
   ['a removed container is a loss', { task: 'gone', exitCode: undefined }, 'failed', 'Lost'],
@@ -36,24 +79,63 @@ for (const [name, end, status, reason] of table) {
 const ref = { runId: 'r', itemId: 'i', attempt: 1 };
 const policy = { maxAttempts: 3, initialMs: 100, factor: 2, maxMs: 1000, jitter: false };
 
+const fresh = { charged: 0, infra: 0, parks: 0 };
+
 test('the item’s failures are charged until its attempts are spent', () => {
-  assert.deepEqual(decideRetry(ref, 'ExitNonZero', policy, { charged: 0, infra: 0 }), { retry: true, delayMs: 100, budget: { charged: 1, infra: 0 } });
-  assert.equal(decideRetry(ref, 'ExitNonZero', policy, { charged: 2, infra: 0 }).retry, false);
+  assert.deepEqual(decideRetry(ref, { reason: 'ExitNonZero' }, policy, fresh), {
+    action: 'retry',
+    parked: false,
+    delayMs: 100,
+    budget: { charged: 1, infra: 0, parks: 0 },
+  });
+  assert.equal(decideRetry(ref, { reason: 'ExitNonZero' }, policy, { ...fresh, charged: 2 }).action, 'fail');
 });
 
 test('losses of infrastructure have a budget of their own', () => {
-  const decision = decideRetry(ref, 'Lost', { ...policy, maxAttempts: 1 }, { charged: 0, infra: 0 });
-  assert.equal(decision.retry, true);
-  assert.deepEqual(decision.budget, { charged: 0, infra: 1 });
-  assert.equal(decideRetry(ref, 'Lost', policy, { charged: 0, infra: INFRASTRUCTURE_RETRIES_MAX }).retry, false);
+  const decision = decideRetry(ref, { reason: 'Lost' }, { ...policy, maxAttempts: 1 }, fresh);
+  assert.equal(decision.action, 'retry');
+  assert.deepEqual(decision.budget, { charged: 0, infra: 1, parks: 0 });
+  assert.equal(
+    decideRetry(ref, { reason: 'Lost' }, policy, { ...fresh, infra: INFRASTRUCTURE_RETRIES_MAX }).action,
+    'fail',
+  );
 });
 
 test('decisions are never retried', () => {
-  assert.equal(decideRetry(ref, 'ManifestRejected', policy, { charged: 0, infra: 0 }).retry, false);
+  assert.equal(decideRetry(ref, { reason: 'ManifestRejected' }, policy, fresh).action, 'fail');
+});
+
+test('the first rule that matches decides: fail at once, park without a charge, retry what would not be', () => {
+  const rules = [
+    { exitCodes: [75], action: 'park' as const, parkMs: 60_000 },
+    { reasons: ['TimedOut'], action: 'fail' as const },
+    { reasons: ['ManifestRejected'], action: 'retry' as const },
+  ];
+  const parked = decideRetry(ref, { reason: 'ExitNonZero', exitCode: 75 }, { ...policy, maxAttempts: 1, rules }, fresh);
+  assert.deepEqual(parked, {
+    action: 'retry',
+    parked: true,
+    delayMs: 60_000,
+    budget: { charged: 0, infra: 0, parks: 1 },
+  });
+  assert.equal(
+    decideRetry(
+      ref,
+      { reason: 'ExitNonZero', exitCode: 75 },
+      { ...policy, maxAttempts: 1, rules },
+      { ...fresh, parks: PARKS_MAX },
+    ).action,
+    'fail',
+  );
+  assert.equal(decideRetry(ref, { reason: 'TimedOut' }, { ...policy, rules }, fresh).action, 'fail');
+  assert.equal(decideRetry(ref, { reason: 'ManifestRejected' }, { ...policy, rules }, fresh).action, 'retry');
 });
 
 test('backoff grows, is capped, and its jitter is derived from the attempt', () => {
-  assert.deepEqual([1, 2, 3, 4, 5].map((n) => backoff(ref, policy, n)), [100, 200, 400, 800, 1000]);
+  assert.deepEqual(
+    [1, 2, 3, 4, 5].map((n) => backoff(ref, policy, n)),
+    [100, 200, 400, 800, 1000],
+  );
   const jittered = backoff(ref, { ...policy, jitter: true }, 1);
   assert.ok(jittered >= 50 && jittered <= 100);
   assert.equal(backoff(ref, { ...policy, jitter: true }, 1), jittered);

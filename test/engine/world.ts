@@ -17,6 +17,7 @@ import type { ObjectStore } from '@pangolin/storage/object-store';
 import { openKeys, type Keys } from '@pangolin/controller/audit/keys';
 import { Admission } from '@pangolin/controller/engine/admission';
 import { Memory } from '@pangolin/controller/engine/engine';
+import { Queues } from '@pangolin/controller/engine/queues';
 import { Reconciler } from '@pangolin/controller/engine/reconcile';
 import type { Collection, TaskFiles } from '@pangolin/controller/engine/task-files';
 import type { ComputeProvider, TaskObservation, TaskStart } from '@pangolin/controller/providers/provider';
@@ -68,13 +69,16 @@ export class SimBackend implements ComputeProvider {
       this.births.push(start.name);
       this.tasks.set(start.name, { start, state: 'running', stopped: false, removed: false });
     }
-    if (fate.kind === 'refused') throw new PangolinError('UNAVAILABLE', 'refused', { details: { reason: 'StartFailed' } });
+    if (fate.kind === 'refused')
+      throw new PangolinError('UNAVAILABLE', 'refused', { details: { reason: 'StartFailed' } });
   }
   async observe(names: readonly string[]): Promise<TaskObservation[]> {
     return names.map((name) => {
       const task = this.tasks.get(name);
       if (!task || task.removed || task.state === 'gone') return { name, state: 'gone' };
-      return task.state === 'running' ? { name, state: 'running' } : { name, state: 'ended', exitCode: this.fate(task.start).kind === 'killed' ? 137 : 0 };
+      return task.state === 'running'
+        ? { name, state: 'running' }
+        : { name, state: 'ended', exitCode: this.fate(task.start).kind === 'killed' ? 137 : 0 };
     });
   }
   async list(): Promise<string[]> {
@@ -106,7 +110,10 @@ export class SimBackend implements ComputeProvider {
 /** The worker's files, as the fate of an attempt has them. */
 function simFiles(backend: SimBackend): TaskFiles {
   const byRef = (ref: { runId: string; itemId: string; attempt: number }): SimTask | undefined =>
-    [...backend.tasks.values()].find(({ start }) => start.ref.runId === ref.runId && start.ref.itemId === ref.itemId && start.ref.attempt === ref.attempt);
+    [...backend.tasks.values()].find(
+      ({ start }) =>
+        start.ref.runId === ref.runId && start.ref.itemId === ref.itemId && start.ref.attempt === ref.attempt,
+    );
   return {
     layOut: async () => ({ inDir: '/in', outDir: '/out' }),
     booted: async (ref) => byRef(ref) !== undefined,
@@ -118,9 +125,16 @@ function simFiles(backend: SimBackend): TaskFiles {
       const fate = backend.fate(task.start);
       if (fate.kind === 'killed' || fate.kind === 'vanishes') return none;
       const failed = task.stopped || fate.kind === 'fails';
-      const outputs = fate.kind === 'done' && !failed ? Object.fromEntries((fate.outputs ?? []).map((path) => [path, { sha256: sha256(path), size: 1 }])) : {};
+      const outputs =
+        fate.kind === 'done' && !failed
+          ? Object.fromEntries((fate.outputs ?? []).map((path) => [path, { sha256: sha256(path), size: 1 }]))
+          : {};
       const reason: Reason | undefined = task.stopped ? 'Cancelled' : fate.kind === 'fails' ? fate.reason : undefined;
-      const output = { status: failed ? 'failed' : 'succeeded', ...(reason && { reason }), partial: task.stopped } as NonNullable<Collection['output']>;
+      const output = {
+        status: failed ? 'failed' : 'succeeded',
+        ...(reason && { reason }),
+        partial: task.stopped,
+      } as NonNullable<Collection['output']>;
       const patch = { sha256: sha256(JSON.stringify(ref)), size: 1 };
       return { products: { ...(!failed && { patch }), outputs }, partial: failed, output, invalid: undefined };
     },
@@ -146,7 +160,10 @@ export class World {
     this.keys = await openKeys(join(this.dir, 'keys'));
     this.state = new StateStore(join(this.dir, 'state.db'));
     this.evidence = new EvidenceStore(this.state.db);
-    const admit = async (bytes: Buffer): Promise<{ ok: true; run: AdmittedRun }> => ({ ok: true, run: JSON.parse(bytes.toString()) as AdmittedRun });
+    const admit = async (bytes: Buffer): Promise<{ ok: true; run: AdmittedRun }> => ({
+      ok: true,
+      run: JSON.parse(bytes.toString()) as AdmittedRun,
+    });
     this.reconciler = new Reconciler(
       {
         state: this.state,
@@ -158,10 +175,10 @@ export class World {
         provider: this.backend,
         files: simFiles(this.backend),
         admission: new Admission(this.store, admit),
-        config: { queues: new Map([['default', this.concurrency]]), graceMs: 1000, bootMs: 60_000, resyncMs: 30_000 },
+        config: { tasksMax: Infinity, graceMs: 1000, bootMs: 60_000, resyncMs: 30_000 },
         log: pino({ level: process.env.PANGOLIN_TEST_LOG ?? 'silent' }),
         now: () => this.clock,
-        memory: new Memory(),
+        memory: new Memory(new Queues(this.state, { concurrency: this.concurrency, pattern: 'static-dag' })),
       },
       { advance: async () => ({ sealed: [], pending: 0 }) },
     );
@@ -193,9 +210,11 @@ export class World {
   }
 
   events(runId: string): RunEvent[] {
-    return (this.state.db.prepare('SELECT line FROM run_event WHERE run_id = ? ORDER BY seq').all(runId) as { line: Buffer | string }[]).map(
-      ({ line }) => JSON.parse(line.toString()) as RunEvent,
-    );
+    return (
+      this.state.db.prepare('SELECT line FROM run_event WHERE run_id = ? ORDER BY seq').all(runId) as {
+        line: Buffer | string;
+      }[]
+    ).map(({ line }) => JSON.parse(line.toString()) as RunEvent);
   }
 
   close(): void {
@@ -219,5 +238,13 @@ export function admittedItem(id: string, more: Partial<AdmittedItem> = {}): Admi
 }
 
 export function admittedRun(id: string, items: readonly AdmittedItem[]): AdmittedRun {
-  return { schema: 'admitted-run/1', id, queue: 'default', labels: {}, spec: sha256(id), pipelines: { [PIPELINE_DIGEST]: PIPELINE }, items };
+  return {
+    schema: 'admitted-run/1',
+    id,
+    queue: 'default',
+    labels: {},
+    spec: sha256(id),
+    pipelines: { [PIPELINE_DIGEST]: PIPELINE },
+    items,
+  };
 }

@@ -48,7 +48,7 @@ export function conformance(
     left: (bench: Bench, name: string) => Promise<string[]>;
   },
 ): void {
-  describe(`a ${kind} provider`, { skip: options.skip }, () => {
+  describe(`a ${kind} provider`, { skip: options.skip, concurrency: 4 }, () => {
     let bench: Bench;
     let provider: ComputeProvider;
     const parents: ChildProcess[] = [];

@@ -28,7 +28,7 @@ async function left(_bench: Bench, name: string): Promise<string[]> {
 
 conformance('docker', { skip, ready: buildScriptedImage, left });
 
-describe('the docker provider', { skip }, () => {
+describe('the docker provider', { skip, concurrency: 4 }, () => {
   let bench: Bench;
   let provider: ComputeProvider;
   before(() => {

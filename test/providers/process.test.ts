@@ -16,8 +16,8 @@ const FOREVER = 'while :; do sleep 0.05; done';
 /** Directories of the task and processes that have its out directory in their environment. */
 async function left(bench: Bench, name: string): Promise<string[]> {
   const state = join(bench.dir, 'state');
-  const paths = [join(state, 'tasks', name), join(state, 'exits', name), join(workBase(state), name)];
-  const marker = join(workBase(state), name);
+  const paths = [join(state, 'tasks', name), join(state, 'exits', name), join(workBase(), name)];
+  const marker = join(workBase(), name);
   const processes = readdirSync('/proc')
     .filter((pid) => /^\d+$/.test(pid) && environ(pid).includes(`PANGOLIN_WORK=${marker}\0`))
     .map((pid) => `process ${pid}`);
@@ -194,6 +194,30 @@ describe('the process provider', () => {
     await until('the orphan is dead', () => !existsSync(`/proc/${orphan}`) || undefined);
   });
 
+  it('spares whoever got the number of its network namespace after it', async (t) => {
+    if (bench.provider.enforce({}).network !== 'none') return t.skip('this kernel gives no network namespaces');
+    const task = bench.task('exit 0');
+    await bench.provider.start(task);
+    await ended(bench.provider, task.name);
+    const user = process.getuid?.() === 0 ? '-n' : '-rn';
+    const stranger = spawn('unshare', [user, '--', 'sh', '-c', 'readlink /proc/self/ns/net; exec sleep 60']);
+    const died = new Promise<'died'>((resolve) => stranger.once('exit', () => resolve('died')));
+    try {
+      const number = await new Promise<string>((resolve) =>
+        stranger.stdout.once('data', (chunk: Buffer) => resolve(chunk.toString().trim())),
+      );
+      const file = join(tasksDir(task.name), 'namespace');
+      const [own, mark] = readFileSync(file, 'utf8').split(' ');
+      assert.match(own ?? '', /^net:/);
+      writeFileSync(file, `${number} ${mark}`);
+      await bench.provider.remove(task.name);
+      assert.equal(await Promise.race([died, Promise.resolve('lives')]), 'lives');
+      assert.ok(existsSync(`/proc/${stranger.pid}/cwd`));
+    } finally {
+      stranger.kill('SIGKILL');
+    }
+  });
+
   it('does not let a root worker back into the network of the host', async (t) => {
     if (process.getuid?.() !== 0) return t.skip('only root could');
     const task = bench.task(
@@ -224,17 +248,15 @@ describe('the process provider', () => {
   });
 
   it('does not work in a directory that somebody else prepared', () => {
-    const stateDir = join(bench.dir, 'other-state');
-    const base = workBase(stateDir);
-    rmSync(base, { recursive: true });
-    symlinkSync(bench.dir, base);
+    const before = process.env['TMPDIR'];
+    process.env['TMPDIR'] = join(bench.dir, 'tmp');
+    mkdirSync(join(bench.dir, 'tmp'));
+    symlinkSync(bench.dir, join(bench.dir, 'tmp', `pangolin-${process.getuid?.() ?? 0}`));
     try {
-      assert.throws(
-        () => createProcessProvider({ stateDir, deployment: 'd', workerCommand: ['true'] }),
-        (error) => isPangolinError(error, 'DENIED'),
-      );
+      assert.throws(workBase, (error) => isPangolinError(error, 'DENIED'));
     } finally {
-      rmSync(base);
+      if (before === undefined) delete process.env['TMPDIR'];
+      else process.env['TMPDIR'] = before;
     }
   });
 });

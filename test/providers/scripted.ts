@@ -27,7 +27,7 @@ export async function buildScriptedImage(): Promise<void> {
     env: { ...process.env, DOCKER_BUILDKIT: '0' },
   });
   build.stdin?.end(lines.join('\n'));
-  const code = await new Promise((resolve) => build.once('exit', resolve));
+  const code = await new Promise<number | null>((resolve) => build.once('exit', resolve));
   if (code !== 0) throw new Error(`docker build of ${SCRIPTED_IMAGE} failed with ${code}`);
 }
 
@@ -63,7 +63,12 @@ export class Bench {
     writeFileSync(join(inDir, 'script'), script);
     return {
       name: taskName(this.deployment, ref),
-      ...{ ref, inDir, outDir, graceMs: 1000, manifestSha256: 'a'.repeat(64), sandbox: this.provider.enforce(request) },
+      ref,
+      inDir,
+      outDir,
+      graceMs: 1000,
+      manifestSha256: 'a'.repeat(64),
+      sandbox: this.provider.enforce(request),
       ...more,
     };
   }

@@ -30,8 +30,8 @@ before(async () => {
 });
 
 const classes: readonly [string, number, () => Iterable<Mutant>][] = [
-  ['A: a changed file', 2000, () => fileMutants(files)],
-  ['A: a changed event', 2000, () => eventMutants(files)],
+  ['A: a changed file', 1500, () => fileMutants(files)],
+  ['A: a changed event', 1500, () => eventMutants(files)],
   ['A: a changed payload', 400, () => payloadMutants(files)],
   ['B: another spelling of base64', 100, () => base64FieldMutants(files)],
   ['C: a log that tells an impossible story, sealed by the operator', 120, () => logMutants(keys, files)],

@@ -211,7 +211,7 @@ export function* formMutants(keys: ForgeKeys, files: Files): Generator<Mutant> {
     for (const key of Object.keys(event)) {
       if (!optional.has(key)) yield make(`no ${key}`, (each) => void delete each[key]);
       for (const value of [null, true, [], { x: 1 }, -1, 1.5]) {
-        if (!['logOrigin'].includes(key))
+        if (key !== 'partial' || value !== true)
           yield make(`${key} is ${JSON.stringify(value)}`, (each) => (each[key] = value));
       }
     }

@@ -138,7 +138,7 @@ async function roundTrip(before: Node, after: Node): Promise<void> {
 }
 
 test('git apply of the patch on a clean checkout gives the workspace back, byte for byte', async () => {
-  await fc.assert(fc.asyncProperty(tree, tree, roundTrip), { numRuns: 60, interruptAfterTimeLimit: 30_000 });
+  await fc.assert(fc.asyncProperty(tree, tree, roundTrip), { numRuns: 40, interruptAfterTimeLimit: 30_000 });
 });
 
 const file = (content: string, exec = false): Node => ({ kind: 'file', bytes: Buffer.from(content, 'latin1'), exec });

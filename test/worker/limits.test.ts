@@ -10,7 +10,7 @@ import { finished, isRoot, linesOf, prepare, run, script, start, until } from '.
 
 test('an item out of time is stopped, skips the rest and keeps what it made', async () => {
   const { code, output } = await run({
-    timeoutMs: 1500,
+    timeoutMs: 3000,
     graceMs: 300,
     blocks: [script(`echo o > outputs/o; trap '' TERM; while :; do sleep 0.1; done`), script('true')],
   });
@@ -29,7 +29,7 @@ test('an item out of time is stopped, skips the rest and keeps what it made', as
 test('a block out of its own time fails, and SIGTERM comes first', async () => {
   const { output, printed } = await run({
     blocks: [
-      script(`trap 'echo cleaning up; exit 0' TERM; echo up; while :; do sleep 0.05; done`, { timeout: '700ms' }),
+      script(`trap 'echo cleaning up; exit 0' TERM; echo up; while :; do sleep 0.05; done`, { timeout: '1500ms' }),
     ],
   });
   assert.equal(output.reason, 'TimedOut');
@@ -42,9 +42,9 @@ test('a block out of its own time fails, and SIGTERM comes first', async () => {
 
 test('silence for the idle timeout ends a block, output keeps it alive', async () => {
   const { output } = await run({
-    idleTimeoutMs: 800,
+    idleTimeoutMs: 1500,
     blocks: [
-      script('for i in 1 2 3 4 5 6; do echo $i; sleep 0.2; done', { id: 'chatty' }),
+      script('for i in $(seq 10); do echo $i; sleep 0.2; done', { id: 'chatty' }),
       script('sleep 60', { id: 'mute' }),
     ],
   });

@@ -32,6 +32,8 @@ export interface Attempt {
   readonly attempt: number;
   readonly firedLine: number;
   reconciledLine?: number;
+  /** Digest of the worker's output.json, when there was one. */
+  result?: Sha256;
 }
 
 export interface ReplayResult {
@@ -182,7 +184,10 @@ export class Replay {
       if (this.#provenances.has(event.provenance.sha256)) refuse(`${where}: its provenance statement was used before`);
       this.#provenances.set(event.provenance.sha256, attempt);
     }
-    if (event.result) this.#blobs.add(event.result.sha256);
+    if (event.result) {
+      attempt.result = event.result.sha256;
+      this.#blobs.add(event.result.sha256);
+    }
     for (const output of outputs) this.#blobs.add(output.sha256);
     item.phase = event.status;
     item.reason = event.reason;

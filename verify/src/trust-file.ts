@@ -112,6 +112,9 @@ export function loadTrust(document: TrustDocument): Trust {
   };
 }
 
+/** What comes before x and y: EC, P-256, uncompressed point. */
+const P256_SPKI = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d03010703420004', 'hex');
+
 function signerKey(signer: TrustedSigner): TrustedKey {
   const spki = decodeBase64(signer.publicKey)!;
   let key: KeyObject;
@@ -124,8 +127,9 @@ function signerKey(signer: TrustedSigner): TrustedKey {
     throw bad(`the key ${signer.keyid} is not an ECDSA P-256 key`);
   }
   // The leaf in the log is built from these bytes, so there may be only one way to write them.
-  if (!key.export({ type: 'spki', format: 'der' }).equals(spki))
+  if (spki.length !== P256_SPKI.length + 64 || !spki.subarray(0, P256_SPKI.length).equals(P256_SPKI)) {
     throw bad(`the key ${signer.keyid} is not in canonical form`);
+  }
   if (keyIdOf(key) !== signer.keyid) throw bad(`the key id ${signer.keyid} is not the one of its public key`);
   const { keyid, roles } = signer;
   return { keyid, roles, key, spki, ...lifeOf(signer.validFor, signer.revokedAt) };

@@ -9,7 +9,10 @@ import type { Context } from '../context.ts';
 export const verify = command({
   description: 'Check a bundle of evidence offline',
   args: {
-    bundle: { type: 'positional', description: 'A directory, tar archive or JSON document. Exit 0 verified, 1 failed, 2 unusable, 4 incomplete.' },
+    bundle: {
+      type: 'positional',
+      description: 'A directory, tar archive or JSON document. Exit 0 verified, 1 failed, 2 unusable, 4 incomplete.',
+    },
     trust: {
       type: 'string',
       valueHint: 'FILE',

@@ -36,11 +36,7 @@ export function parseRunTarget(text: string): string {
 function checked(what: 'run' | 'item', id: string): string {
   if (isId(id)) return id;
   const shown = JSON.stringify(String(id).slice(0, 100));
-  throw new PangolinError(
-    'INVALID',
-    `${shown} is not the id of ${what === 'run' ? 'a run' : 'an item'}`,
-    {
-      hint: 'Letters, digits and ._@:~+-, at most 200, never `..`. An item is written RUN/ITEM.',
-    },
-  );
+  throw new PangolinError('INVALID', `${shown} is not the id of ${what === 'run' ? 'a run' : 'an item'}`, {
+    hint: 'Letters, digits and ._@:~+-, at most 200, never `..`. An item is written RUN/ITEM.',
+  });
 }

@@ -1,5 +1,5 @@
 /** The one table: plain columns, no borders. */
-import { printable } from '../terminal.ts';
+import { printable, terminalWidth } from '../terminal.ts';
 
 export interface Column {
   readonly title: string;
@@ -57,7 +57,7 @@ function cutLast(columns: readonly Column[], rows: readonly (readonly string[])[
     rows.reduce((max, row) => Math.max(max, row[index]?.length ?? 0), title.length),
   );
   const before = widths.slice(0, -1).reduce((sum, width) => sum + width + GAP, 0);
-  const room = Math.max(20, process.stdout.columns - before - GAP);
+  const room = Math.max(20, terminalWidth() - before - GAP);
   return rows.map((row) => [...row.slice(0, -1), cut(row.at(-1) ?? '', room)]);
 }
 

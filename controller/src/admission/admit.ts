@@ -80,7 +80,7 @@ async function pinItems(
 
 function admitItem(
   item: NormalisedItem,
-  pipeline: AdmittedItem['pipeline'],
+  pipeline: NonNullable<AdmittedItem['pipeline']>,
   workspace: PinnedWorkspace | undefined,
 ): AdmittedItem {
   const { workspace: _written, ...rest } = item;

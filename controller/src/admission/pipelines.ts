@@ -13,7 +13,8 @@ import { listThings, resolveThing, thingBytes } from '@pangolin/storage/registry
 import type { Refusal } from './refusal.ts';
 
 export type PinnedPipeline =
-  { readonly ok: true; readonly pin: AdmittedItem['pipeline'] } | { readonly ok: false; readonly refusal: Refusal };
+  | { readonly ok: true; readonly pin: NonNullable<AdmittedItem['pipeline']> }
+  | { readonly ok: false; readonly refusal: Refusal };
 
 export class PipelinePins {
   /** Every pinned spec by its digest. */

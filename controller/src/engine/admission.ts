@@ -12,6 +12,7 @@ import { actorOfSubmission } from '@pangolin/contracts/submission';
 import { formatTime } from '@pangolin/contracts/units';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { applyControl, readControl, type ReadControl } from './controls.ts';
+import { addItems } from './dependencies.ts';
 import { ENGINE, type Engine } from './engine.ts';
 import { mapBounded } from './bounded.ts';
 import type { Pass } from './pass.ts';
@@ -37,7 +38,12 @@ interface Dropped {
 type Submission =
   | (Dropped & { readonly kind: 'run'; readonly run: AdmittedRun; readonly plan: string })
   | (Dropped & { readonly kind: 'control'; readonly control: ReadControl })
-  | (Dropped & { readonly kind: 'rejected'; readonly of: Receipt['kind']; readonly run?: string; readonly problems: readonly Problem[] });
+  | (Dropped & {
+      readonly kind: 'rejected';
+      readonly of: Receipt['kind'];
+      readonly run?: string;
+      readonly problems: readonly Problem[];
+    });
 
 export class Admission {
   readonly #store: ObjectStore;
@@ -80,7 +86,7 @@ export class Admission {
   /** Names that start with a dot are somebody's temporary files and are left alone. */
   async #newKeys(prefix: string): Promise<string[]> {
     const keys: string[] = [];
-    for (let after: string | undefined; ; ) {
+    for (let after: string | undefined; ;) {
       const page = await this.#store.list(prefix, after === undefined ? {} : { after });
       for (const { key } of page.objects) {
         if (!key.slice(prefix.length).startsWith('.') && !this.#taken.has(key)) keys.push(key);
@@ -151,8 +157,22 @@ export class Admission {
     } catch (error) {
       if (!isPangolinError(error, 'TOO_LARGE')) throw error;
       const digest = (await this.#store.head(key))?.sha256 ?? sha256('');
-      const problem = { file: name, path: '', code: 'TooLarge', message: error.message, hint: `At most ${SPEC_BYTES_MAX} bytes.` };
-      return { kind: 'rejected', of: 'unknown', key, name, sha256: digest, actor: 'service:inbox', problems: [problem] };
+      const problem = {
+        file: name,
+        path: '',
+        code: 'TooLarge',
+        message: error.message,
+        hint: `At most ${SPEC_BYTES_MAX} bytes.`,
+      };
+      return {
+        kind: 'rejected',
+        of: 'unknown',
+        key,
+        name,
+        sha256: digest,
+        actor: 'service:inbox',
+        problems: [problem],
+      };
     }
     const dropped = { key, name, sha256: sha256(bytes), actor: actorOfSubmission(name) ?? 'service:inbox' };
     if (prefix === CONTROL) {
@@ -162,7 +182,13 @@ export class Admission {
     }
     const result = await this.#admit(bytes, name);
     if (!result.ok) {
-      return { kind: 'rejected', of: 'Run', ...dropped, problems: result.problems, ...(result.run !== undefined && { run: result.run }) };
+      return {
+        kind: 'rejected',
+        of: 'Run',
+        ...dropped,
+        problems: result.problems,
+        ...(result.run !== undefined && { run: result.run }),
+      };
     }
     // Both are named by digests in the run log, so they are durable before it is.
     const spec = canonicalBytes(result.run);
@@ -180,7 +206,13 @@ export async function applySubmissions(pass: Pass, submissions: readonly Submiss
     await pass.guard({ submission: submission.name }, async () => {
       if (submission.kind === 'run') receipt = admitRun(pass, submission);
       else if (submission.kind === 'control') receipt = await applyControl(pass, submission.control, submission.name);
-      else receipt = { verdict: 'rejected', kind: submission.of, errors: submission.problems, ...(submission.run !== undefined && { run: submission.run }) };
+      else
+        receipt = {
+          verdict: 'rejected',
+          kind: submission.of,
+          errors: submission.problems,
+          ...(submission.run !== undefined && { run: submission.run }),
+        };
     });
     const whole: Receipt = {
       schema: 'receipt/1',
@@ -204,7 +236,10 @@ const internalError = (name: string): Pick<Receipt, 'verdict' | 'errors'> => ({
   errors: [{ file: name, path: '', code: 'Internal', message: 'the controller could not apply it; its log says why' }],
 });
 
-function admitRun(pass: Pass, submission: Extract<Submission, { kind: 'run' }>): Partial<Receipt> & Pick<Receipt, 'verdict'> {
+function admitRun(
+  pass: Pass,
+  submission: Extract<Submission, { kind: 'run' }>,
+): Partial<Receipt> & Pick<Receipt, 'verdict'> {
   const { state } = pass.engine;
   const { run } = submission;
   const existing = state.run(run.id);
@@ -222,17 +257,32 @@ function admitRun(pass: Pass, submission: Extract<Submission, { kind: 'run' }>):
     };
     return { verdict: 'rejected', run: run.id, errors: [problem] };
   }
-  insertRun(pass, { run, plan: submission.plan, actor: submission.actor, submission: submission.name, submissionDigest: submission.sha256 });
+  insertRun(pass, {
+    run,
+    plan: submission.plan,
+    actor: submission.actor,
+    submission: submission.name,
+    submissionDigest: submission.sha256,
+  });
   return { verdict: 'accepted', run: run.id };
 }
 
 /** Admits a run: its rows and the first entry of its log. */
 export function insertRun(
   pass: Pass,
-  entry: { readonly run: AdmittedRun; readonly plan: string; readonly actor: string; readonly submission: string; readonly submissionDigest?: string; readonly retryOf?: string },
+  entry: {
+    readonly run: AdmittedRun;
+    readonly plan: string;
+    readonly actor: string;
+    readonly submission: string;
+    readonly submissionDigest?: string;
+    readonly retryOf?: string;
+  },
 ): void {
-  const { state, evidence, logOrigin } = pass.engine;
-  state.insertRun({ ...entry, at: pass.now });
+  const { state, evidence, logOrigin, memory } = pass.engine;
+  const run = state.insertRun({ ...entry, at: pass.now, tag: memory.queues.get(entry.run.queue).tag });
+  state.addPipelines(entry.run.pipelines);
+  addItems(pass, run, entry.run.items);
   const after = evidence.lastCheckpoint();
   pass.event(
     entry.run.id,

@@ -1,4 +1,4 @@
-/** What operators ask for under control/: cancel and retry. */
+/** What operators ask for under control/. */
 import { canonicalBytes } from '@pangolin/contracts/canonical';
 import type { Control } from '@pangolin/contracts/control';
 import { sha256 } from '@pangolin/contracts/digest';
@@ -12,13 +12,22 @@ import type { ItemRow, Products, RunRow } from '../store/state.ts';
 import { insertRun } from './admission.ts';
 import { specOf } from './engine.ts';
 import type { Pass } from './pass.ts';
-import { cancelItem } from './transitions.ts';
+import { pausedKey } from './launch.ts';
+import { cancelItem, cancelRun, decideApproval } from './transitions.ts';
 
 export type ReadControl = Control;
 
 export function readControl(bytes: Buffer, name: string): Control | { readonly problems: readonly Problem[] } {
   const problem = (message: string): { problems: readonly Problem[] } => ({
-    problems: [{ file: name, path: '', code: 'InvalidControl', message, hint: 'Use the CLI, or see schemas/control.v1.schema.json.' }],
+    problems: [
+      {
+        file: name,
+        path: '',
+        code: 'InvalidControl',
+        message,
+        hint: 'Use the CLI, or see schemas/control.v1.schema.json.',
+      },
+    ],
   });
   try {
     const value: unknown = JSON.parse(bytes.toString('utf8'));
@@ -31,67 +40,148 @@ export function readControl(bytes: Buffer, name: string): Control | { readonly p
 
 type Answer = Partial<Receipt> & Pick<Receipt, 'verdict'>;
 
-export async function applyControl(pass: Pass, control: Control, name: string): Promise<Answer> {
-  const { state } = pass.engine;
-  const refuse = (code: string, message: string, hint?: string): Answer => ({
-    verdict: 'rejected', kind: 'Control', run: control.run, errors: [{ file: name, path: '', code, message, ...(hint && { hint }) }],
-  });
-  const run = state.run(control.run);
-  if (!run) return refuse('NotFound', `there is no run ${control.run}`);
-  const item = control.item === undefined ? undefined : state.item(run.rn, control.item);
-  if (control.item !== undefined && !item) return refuse('NotFound', `run ${control.run} has no item ${control.item}`);
-  if (!state.claimControl(name, pass.now)) return { verdict: 'accepted', kind: 'Control', run: control.run, duplicate: true };
-  if (control.verb === 'cancel') return cancel(pass, control, run, item, refuse);
-  return retry(pass, control, run, item, name, refuse);
+/** An answer that changes nothing, with the reason why. */
+class Refusal extends Error {
+  readonly code: string;
+  readonly hint: string | undefined;
+  constructor(code: string, message: string, hint?: string) {
+    super(message);
+    this.code = code;
+    this.hint = hint;
+  }
 }
 
-type Refuse = (code: string, message: string, hint?: string) => Answer;
-
-function cancel(pass: Pass, control: Control, run: RunRow, item: ItemRow | undefined, refuse: Refuse): Answer {
-  const { state, memory } = pass.engine;
-  const why = control.reason ?? `cancelled by ${control.actor}`;
-  if (item) {
-    if (isTerminal(item.phase)) return refuse('Finished', `item ${item.item_id} is ${item.phase} already`);
-    cancelItem(pass, item, run, why, control.actor, false);
-  } else {
-    if (run.finished_at !== null) return refuse('Finished', `run ${run.run_id} is ${run.phase} already`);
-    if (run.cancelled === null) {
-      pass.event(run.run_id, { kind: 'run.cancelled', reason: why }, control.actor);
-      state.cancelRun(run.rn, why);
-      for (const each of state.openItems(run.rn)) cancelItem(pass, each, run, why, control.actor, true);
-    }
+export async function applyControl(pass: Pass, control: Control, name: string): Promise<Answer> {
+  const about = { kind: 'Control' as const, ...(control.run !== undefined && { run: control.run }) };
+  try {
+    if (pass.engine.state.controlled(name)) return { verdict: 'accepted', ...about, duplicate: true };
+    const run = await verbs[control.verb](pass, control, name);
+    pass.engine.state.claimControl(name, pass.now);
+    return { verdict: 'accepted', ...about, ...(run !== undefined && { run }) };
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    const { code, message, hint } = error;
+    return {
+      verdict: 'rejected',
+      ...about,
+      errors: [{ file: name, path: '', code, message, ...(hint !== undefined && { hint }) }],
+    };
   }
-  memory.touched.add(run.rn);
-  return { verdict: 'accepted', kind: 'Control', run: run.run_id };
+}
+
+/** Answers the run that the control is about, where it is another one than it names. */
+type Verb = (pass: Pass, control: Control, name: string) => Promise<string | void> | string | void;
+
+const verbs: Readonly<Record<Control['verb'], Verb>> = {
+  cancel: (pass, control) => {
+    const run = runOf(pass, control);
+    const why = control.reason ?? `cancelled by ${control.actor}`;
+    if (control.item !== undefined) {
+      const item = itemOf(pass, control, run);
+      if (isTerminal(item.phase)) throw new Refusal('Finished', `item ${item.item_id} is ${item.phase} already`);
+      cancelItem(pass, item, run, why, control.actor, false);
+      return;
+    }
+    if (run.finished_at !== null) throw new Refusal('Finished', `run ${run.run_id} is ${run.phase} already`);
+    cancelRun(pass, run, why, control.actor);
+  },
+  retry,
+  pause: (pass, control) => setPaused(pass, control, true),
+  resume: (pass, control) => setPaused(pass, control, false),
+  approve: (pass, control) => decide(pass, control, true),
+  reject: (pass, control) => decide(pass, control, false),
+  close: (pass, control) => {
+    const run = runOf(pass, control);
+    if (run.open_ended === 0) throw new Refusal('NotOpenEnded', `run ${run.run_id} takes no extensions`);
+    pass.event(run.run_id, { kind: 'run.closed' }, control.actor);
+    pass.engine.state.closeRun(run.rn);
+    pass.engine.memory.touched.add(run.rn);
+  },
+};
+
+function runOf(pass: Pass, control: Control): RunRow {
+  if (control.run === undefined) throw new Refusal('MissingField', `${control.verb} needs a run`);
+  const run = pass.engine.state.run(control.run);
+  if (!run) throw new Refusal('NotFound', `there is no run ${control.run}`);
+  return run;
+}
+
+function itemOf(pass: Pass, control: Control, run: RunRow): ItemRow {
+  if (control.item === undefined) throw new Refusal('MissingField', `${control.verb} needs an item`);
+  const item = pass.engine.state.item(run.rn, control.item);
+  if (!item) throw new Refusal('NotFound', `run ${run.run_id} has no item ${control.item}`);
+  return item;
+}
+
+function setPaused(pass: Pass, control: Control, paused: boolean): void {
+  const { state, memory } = pass.engine;
+  if (control.queue !== undefined) {
+    if (!memory.queues.has(control.queue)) throw new Refusal('NotFound', `there is no queue ${control.queue}`);
+    state.pauseQueue(control.queue, JSON.stringify(memory.queues.get(control.queue).spec), paused);
+    memory.queues.reload();
+    return;
+  }
+  const run = runOf(pass, control);
+  if (run.finished_at !== null) throw new Refusal('Finished', `run ${run.run_id} is ${run.phase} already`);
+  state.pauseRun(run.rn, paused);
+  if (!paused) state.wakeBlocked(pausedKey(run.rn));
+}
+
+function decide(pass: Pass, control: Control, approved: boolean): void {
+  const run = runOf(pass, control);
+  const item = itemOf(pass, control, run);
+  if (item.phase !== 'waiting' || item.reason !== 'WaitingForApproval') {
+    throw new Refusal('NotWaiting', `item ${item.item_id} is ${item.phase} and waits for no approval`);
+  }
+  const comment = control.reason === undefined ? {} : { comment: control.reason };
+  decideApproval(pass, item, run, {
+    approved,
+    reason: approved ? 'Approved' : 'Rejected',
+    actor: control.actor,
+    ...comment,
+  });
 }
 
 /** Runs what did not succeed again, as a new run that takes over the products of what did. */
-async function retry(pass: Pass, control: Control, run: RunRow, item: ItemRow | undefined, name: string, refuse: Refuse): Promise<Answer> {
+async function retry(pass: Pass, control: Control, name: string): Promise<string> {
   const { state, store } = pass.engine;
-  if (run.finished_at === null) return refuse('NotFinished', `run ${run.run_id} is still running`, 'Cancel it first, or wait.');
+  const run = runOf(pass, control);
+  const item = control.item === undefined ? undefined : itemOf(pass, control, run);
+  if (run.finished_at === null)
+    throw new Refusal('NotFinished', `run ${run.run_id} is still running`, 'Cancel it first, or wait.');
   const items = [...state.itemsOf(run.rn)];
-  const again = item ? withDescendants(item, items) : new Set(items.filter((each) => each.phase !== 'done').map((each) => each.item_id));
-  if (again.size === 0) return refuse('NothingToRetry', `every item of ${run.run_id} is done`, 'Name an item to run it again with its descendants.');
+  const again = item
+    ? withDescendants(item, items)
+    : new Set(items.filter((each) => each.phase !== 'done').map((each) => each.item_id));
+  if (again.size === 0)
+    throw new Refusal(
+      'NothingToRetry',
+      `every item of ${run.run_id} is done`,
+      'Name an item to run it again with its descendants.',
+    );
   const id = control.as ?? `${run.run_id}.retry${state.retriesOf(run.run_id) + 1}`;
-  if (state.run(id)) return refuse('Conflict', `a run ${id} exists`, 'Give the retry another id with --as.');
+  if (state.run(id)) throw new Refusal('Conflict', `a run ${id} exists`, 'Give the retry another id with --as.');
 
   const byId = new Map(items.map((each) => [each.item_id, each]));
   const specs = items.filter((each) => again.has(each.item_id)).map((each) => retrySpec(specOf(each), again, byId));
-  const pipelines = Object.fromEntries(specs.map((spec) => [spec.pipeline.sha256, state.pipeline(spec.pipeline.sha256)]));
+  const digests = specs.flatMap(({ pipeline }) => (pipeline ? [pipeline.sha256] : []));
+  const pipelines = Object.fromEntries(digests.map((digest) => [digest, state.pipeline(digest)]));
   const labels = { ...(JSON.parse(run.labels) as Record<string, string>), 'pangolin.dev/retry-of': run.run_id };
-  const linked: AdmittedRun = { schema: 'admitted-run/1', id, queue: run.queue, labels, spec: sha256(canonicalBytes({ retryOf: run.plan, id, items: [...again].sort() })), pipelines, items: specs };
+  const spec = sha256(canonicalBytes({ retryOf: run.plan, id, items: [...again].sort() }));
+  const linked: AdmittedRun = { schema: 'admitted-run/1', id, queue: run.queue, labels, spec, pipelines, items: specs };
   const bytes = canonicalBytes(linked);
   const plan = sha256(bytes);
   await store.put(casKey(plan), bytes);
   insertRun(pass, { run: linked, plan, actor: control.actor, submission: name, retryOf: run.run_id });
-  return { verdict: 'accepted', kind: 'Control', run: id };
+  return id;
 }
 
 function withDescendants(item: ItemRow, items: readonly ItemRow[]): Set<string> {
   const again = new Set([item.item_id]);
   const dependents = new Map<string, string[]>();
   for (const each of items) {
-    for (const source of specOf(each).depends_on) dependents.set(source, [...(dependents.get(source) ?? []), each.item_id]);
+    for (const source of specOf(each).depends_on)
+      dependents.set(source, [...(dependents.get(source) ?? []), each.item_id]);
   }
   for (const id of again) for (const dependent of dependents.get(id) ?? []) again.add(dependent);
   return again;
@@ -99,14 +189,30 @@ function withDescendants(item: ItemRow, items: readonly ItemRow[]): Set<string> 
 
 /** Needs from items that are not run again become inputs given at submission. */
 function retrySpec(spec: AdmittedItem, again: ReadonlySet<string>, byId: ReadonlyMap<string, ItemRow>): AdmittedItem {
-  const needs: Record<string, AdmittedNeed> = {};
-  for (const [key, need] of Object.entries(spec.needs ?? {})) {
-    const source = 'from' in need && !again.has(need.from) ? byId.get(need.from) : undefined;
-    const products = source?.products ? (JSON.parse(source.products) as Products) : undefined;
-    const product = 'select' in need ? (need.select.kind === 'patch' ? products?.patch : products?.outputs[need.select.path]) : undefined;
-    // A product that is missing stays a need on its item, and the item is denied with the reason when it is due.
-    needs[key] = product ? { submission: { sha256: product.sha256, size: product.size } } : need;
+  const needs = Object.fromEntries(
+    Object.entries(spec.needs ?? {}).map(([key, need]) => [key, retryNeed(need, again, byId)]),
+  );
+  const when = Object.fromEntries(Object.entries(spec.when ?? {}).filter(([id]) => again.has(id)));
+  const { when: _when, needs: _needs, ...rest } = spec;
+  return {
+    ...rest,
+    depends_on: spec.depends_on.filter((id) => again.has(id)),
+    ...(Object.keys(needs).length > 0 && { needs }),
+    ...(Object.keys(when).length > 0 && { when }),
+  };
+}
+
+/** A product that is missing stays a need on its item, and the item is denied with the reason when it is due. */
+function retryNeed(need: AdmittedNeed, again: ReadonlySet<string>, byId: ReadonlyMap<string, ItemRow>): AdmittedNeed {
+  if ('submission' in need) return need;
+  const alternatives = 'oneOf' in need ? need.oneOf : [need];
+  for (const { from, select } of alternatives) {
+    const source = again.has(from) ? undefined : byId.get(from);
+    if (source?.phase !== 'done' || source.products === null) continue;
+    const products = JSON.parse(source.products) as Products;
+    const product = select.kind === 'patch' ? products.patch : products.outputs[select.path];
+    if (product) return { submission: { sha256: product.sha256, size: product.size } };
   }
-  const kept = spec.depends_on.filter((id) => again.has(id));
-  return { ...spec, depends_on: kept, ...(spec.needs && { needs }) };
+  const left = alternatives.filter(({ from }) => again.has(from));
+  return 'oneOf' in need && left.length > 0 ? { oneOf: left } : need;
 }

@@ -19,7 +19,8 @@ export function performEffects(engine: Engine, effects: readonly Effect[]): void
   for (const effect of effects) {
     if (effect.kind === 'stop') void attempt(engine, 'stop', effect.task, () => stopTask(engine, effect.task));
     if (effect.kind === 'remove') void attempt(engine, 'remove', effect.task, () => removeTask(engine, effect.task));
-    if (effect.kind === 'acknowledge') void attempt(engine, 'acknowledge', undefined, effect.done).then(() => engine.wake());
+    if (effect.kind === 'acknowledge')
+      void attempt(engine, 'acknowledge', undefined, effect.done).then(() => engine.wake());
   }
 }
 
@@ -65,7 +66,12 @@ async function removeTask(engine: Engine, task: string): Promise<void> {
 }
 
 /** Best effort by design: a stop is repeated by its kill deadline, a removal by the sweep, an acknowledgement by the next scan. */
-async function attempt(engine: Engine, verb: string, task: string | undefined, work: () => Promise<void>): Promise<void> {
+async function attempt(
+  engine: Engine,
+  verb: string,
+  task: string | undefined,
+  work: () => Promise<void>,
+): Promise<void> {
   try {
     await work();
   } catch (error) {

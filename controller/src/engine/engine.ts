@@ -4,18 +4,20 @@ import type { Signer } from '@pangolin/contracts/dsse';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import type { ComputeProvider } from '../providers/provider.ts';
 import type { EvidenceStore } from '../store/evidence.ts';
-import type { ItemRow, StateStore } from '../store/state.ts';
+import type { ItemRow, RunRow, StateStore } from '../store/state.ts';
 import type { AdmittedItem } from '@pangolin/contracts/run';
 import type { Reason } from '@pangolin/contracts/reasons';
 import type { Admission } from './admission.ts';
+import { Locks } from './locks.ts';
+import type { Queues } from './queues.ts';
 import type { TaskFiles } from './task-files.ts';
 
 export const ENGINE = { name: 'pangolin', version: '0.1.0' } as const;
 export const ACTOR = 'service:controller';
 
 export interface EngineConfig {
-  /** Named queues → how many of their items may hold a task at once. */
-  readonly queues: ReadonlyMap<string, number>;
+  /** Tasks of all queues together. */
+  readonly tasksMax: number;
   /** SIGTERM to SIGKILL. */
   readonly graceMs: number;
   /** From the start of a task to its boot record. */
@@ -45,10 +47,10 @@ export interface Engine {
 
 /** Derived from the rows and rebuilt from them at any time; losing it loses nothing. */
 export class Memory {
-  /** Lock → the item that holds it. */
-  readonly held = new Map<string, number>();
-  /** Queue → items that hold a task. */
-  readonly active = new Map<string, number>();
+  readonly queues: Queues;
+  readonly locks = new Locks();
+  /** Run → the last place that one of its items took in the queue; written back when the run grows. */
+  readonly runTags = new Map<number, number>();
   /** Tasks whose state may have changed. */
   readonly dirty = new Set<string>();
   /** Tasks whose start is under way: what the backend says of them is not news. */
@@ -58,21 +60,37 @@ export class Memory {
   /** Runs with items that may all be terminal now. */
   readonly touched = new Set<number>();
 
+  constructor(queues: Queues) {
+    this.queues = queues;
+  }
+
+  runTag(run: RunRow): number {
+    return this.runTags.get(run.rn) ?? run.tag;
+  }
+
+  /** Inside the transaction that moved them. */
+  saveRunTags(state: StateStore): void {
+    for (const [rn, tag] of this.runTags) state.setRunTag(rn, tag);
+    this.runTags.clear();
+  }
+
   take(item: ItemRow, spec: AdmittedItem): void {
-    for (const lock of spec.resourceLocks) this.held.set(lock, item.iid);
-    this.active.set(item.queue, (this.active.get(item.queue) ?? 0) + 1);
+    this.locks.take(item.iid, spec.resourceLocks);
+    this.queues.started(item.queue, item.tag);
   }
 
   release(item: ItemRow, spec: AdmittedItem): void {
-    for (const lock of spec.resourceLocks) this.held.delete(lock);
-    this.active.set(item.queue, (this.active.get(item.queue) ?? 1) - 1);
+    this.locks.release(item.iid, spec.resourceLocks);
+    this.queues.get(item.queue).active -= 1;
   }
 
   rebuild(state: StateStore): void {
-    this.held.clear();
-    this.active.clear();
+    this.locks.clear();
+    this.queues.resetActive();
+    this.runTags.clear();
     for (const item of state.activeItems()) {
-      this.take(item, specOf(item));
+      this.locks.take(item.iid, specOf(item).resourceLocks);
+      this.queues.get(item.queue).active += 1;
       this.dirty.add(item.task!);
     }
   }

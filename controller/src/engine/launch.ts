@@ -1,6 +1,7 @@
 /** Launches what is ready, within the concurrency of its queue and the resource locks. */
 import { isPangolinError } from '@pangolin/contracts/errors';
 import { taskName } from '@pangolin/contracts/ids';
+import { lockKey } from '@pangolin/contracts/run';
 import type { ItemRow } from '../store/state.ts';
 import { specOf } from './engine.ts';
 import { resolveInputs, signDispatch } from './manifest.ts';
@@ -9,12 +10,15 @@ import { denyItem } from './transitions.ts';
 
 export async function launchReady(pass: Pass): Promise<void> {
   const { state, memory, config } = pass.engine;
-  for (const [queue, concurrency] of config.queues) {
-    const free = (): number => concurrency - (memory.active.get(queue) ?? 0);
-    // An item that blocks on a lock or fails to launch leaves its place to the next one, but is not looked at twice.
+  const { queues } = memory;
+  for (const queue of queues.names()) {
+    const free = (): number => Math.min(queues.free(queue, pass.now), config.tasksMax - queues.active);
+    // An item that blocks or fails to launch leaves its place to the next one, but is not looked at twice.
     const seen = new Set<number>();
     while (free() > 0) {
-      const candidates = state.runnable(queue, free() + seen.size).filter((item) => !seen.has(item.iid));
+      const candidates = state
+        .runnable(queue, Math.min(free(), CANDIDATES_MAX) + seen.size)
+        .filter((item) => !seen.has(item.iid));
       if (candidates.length === 0) break;
       for (const item of candidates.slice(0, free())) {
         seen.add(item.iid);
@@ -24,15 +28,51 @@ export async function launchReady(pass: Pass): Promise<void> {
   }
 }
 
-/** Locks are taken all at once or not at all, so two items can never hold half of each other's. */
+const CANDIDATES_MAX = 1000;
+
+/** `blocked_on` of the items of a paused run. */
+export const pausedKey = (rn: number): string => `\u0000pause:${rn}`;
+
 async function launch(pass: Pass, item: ItemRow): Promise<void> {
   const { state, memory } = pass.engine;
-  const { resourceLocks } = specOf(item);
-  const blocking = resourceLocks.find((lock) => memory.held.has(lock));
-  if (blocking === undefined) return fire(pass, item);
-  state.change(item, { runnable: 0, blocked_on: blocking, reason: 'WaitingForLock', message: `waits for the lock ${blocking}` });
+  const { resourceLocks, executor } = specOf(item);
+  if (state.runByNumber(item.rn).paused === 1) {
+    return state.change(item, {
+      runnable: 0,
+      blocked_on: pausedKey(item.rn),
+      reason: 'QueuePaused',
+      message: 'the run is paused',
+    });
+  }
+  if (executor === 'approval') return ask(pass, item);
+  const blocking = memory.locks.blocking(resourceLocks);
+  if (blocking === undefined) {
+    await fire(pass, item);
+    // Another one may share what this one took.
+    for (const lock of resourceLocks) if (typeof lock !== 'string') state.wakeWaiter(lock.key);
+    return;
+  }
+  state.change(item, {
+    runnable: 0,
+    blocked_on: blocking,
+    reason: 'WaitingForLock',
+    message: `waits for the lock ${blocking}`,
+  });
   // It was perhaps woken for another lock, which it does not take now: pass that chance on.
-  for (const lock of resourceLocks) if (!memory.held.has(lock)) state.wakeWaiter(lock);
+  for (const lock of resourceLocks) if (memory.locks.blocking([lock]) === undefined) state.wakeWaiter(lockKey(lock));
+}
+
+/** An approval holds no slot and no task: it waits for `orch approve` or `reject`, or for its deadline. */
+function ask(pass: Pass, item: ItemRow): void {
+  const { approval } = specOf(item);
+  pass.engine.state.change(item, {
+    phase: 'waiting',
+    reason: 'WaitingForApproval',
+    message: null,
+    runnable: 0,
+    due_at: approval?.timeoutMs === undefined ? null : pass.now + approval.timeoutMs,
+    started_at: pass.now,
+  });
 }
 
 /** Seals the dispatch of the item's next attempt. The task itself is started after the commit (law 1). */
@@ -77,7 +117,7 @@ async function fire(pass: Pass, item: ItemRow): Promise<void> {
     products: null,
     partial: 0,
     started_at: item.started_at ?? pass.now,
-    due_at: pass.now + config.bootMs,
+    due_at: pass.now + (spec.bootTimeoutMs ?? config.bootMs),
   });
   memory.take(item, spec);
   // Crash here: the dispatch is sealed and nothing runs. The next controller observes no task, finds no boot record and starts it.

@@ -3,7 +3,7 @@ import { canonicalBytes } from '@pangolin/contracts/canonical';
 import { sha256, type DigestSet } from '@pangolin/contracts/digest';
 import { signEnvelope, type Envelope } from '@pangolin/contracts/dsse';
 import type { AttemptRef } from '@pangolin/contracts/ids';
-import type { AdmittedItem, Select } from '@pangolin/contracts/run';
+import type { AdmittedItem, Need, Select } from '@pangolin/contracts/run';
 import type { DispatchManifest, InputRef, Sandbox } from '@pangolin/contracts/task';
 import { formatTime } from '@pangolin/contracts/units';
 import { dispatchStatement, provenanceStatement } from '../audit/statements.ts';
@@ -15,21 +15,38 @@ import type { Collected } from './transitions.ts';
 export const outputName = (select: Select): string => (select.kind === 'patch' ? 'patch' : `outputs/${select.path}`);
 
 /** Resolves `needs` to the products that exist now, or says which one does not. */
-export function resolveInputs(pass: Pass, item: ItemRow, spec: AdmittedItem): { readonly inputs: Record<string, InputRef> } | { readonly missing: string } {
+export function resolveInputs(
+  pass: Pass,
+  item: ItemRow,
+  spec: AdmittedItem,
+): { readonly inputs: Record<string, InputRef> } | { readonly missing: string } {
   const inputs: Record<string, InputRef> = {};
   for (const [key, need] of Object.entries(spec.needs ?? {})) {
     if ('submission' in need) {
       inputs[key] = { sha256: need.submission.sha256, from: 'submission' };
       continue;
     }
-    const source = pass.engine.state.item(item.rn, need.from);
-    const products = source?.products ? (JSON.parse(source.products) as Products) : { outputs: {} };
-    const product = need.select.kind === 'patch' ? products.patch : products.outputs[need.select.path];
-    const output = outputName(need.select);
-    if (!product) return { missing: `${need.from} yielded no ${output}, which inputs/${key} needs` };
-    inputs[key] = { sha256: product.sha256, from: { itemId: need.from, output } };
+    const found = findProduct(pass, item.rn, 'oneOf' in need ? need.oneOf : [need]);
+    if ('missing' in found) return { missing: `${found.missing}, which inputs/${key} needs` };
+    inputs[key] = found;
   }
   return { inputs };
+}
+
+/** The product of the first source that is done; alternatives are in order of preference. */
+function findProduct(pass: Pass, rn: number, needs: readonly Need[]): InputRef | { readonly missing: string } {
+  let missing = 'no source of it is done';
+  for (const { from, select } of needs) {
+    const source = pass.engine.state.item(rn, from);
+    const output = outputName(select);
+    if (needs.length > 1 && source?.phase !== 'done') continue;
+    const products = source?.products ? (JSON.parse(source.products) as Products) : undefined;
+    const product = select.kind === 'patch' ? products?.patch : products?.outputs[select.path];
+    if (product) return { sha256: product.sha256, from: { itemId: from, output } };
+    missing = `${from} yielded no ${output}`;
+    break;
+  }
+  return { missing };
 }
 
 export interface Dispatch {
@@ -57,7 +74,7 @@ export async function signDispatch(
     engine: ENGINE,
     provider: engine.provider.name,
     task: given.task,
-    pipeline: { ...spec.pipeline, spec: engine.state.pipeline(spec.pipeline.sha256) },
+    pipeline: { ...spec.pipeline!, spec: engine.state.pipeline(spec.pipeline!.sha256) },
     ...(given.image && { image: given.image }),
     ...(spec.workspace && { workspace: spec.workspace }),
     inputs: given.inputs,

@@ -4,11 +4,12 @@ import { messageOf } from '@pangolin/contracts/errors';
 import type { TaskObservation } from '../providers/provider.ts';
 import type { ItemRow, RunRow } from '../store/state.ts';
 import { judge, type AttemptEnd } from '../plan/verdicts.ts';
-import { specOf, type Engine } from './engine.ts';
+import { queueTimeout } from './dependencies.ts';
+import { ACTOR, specOf, type Engine } from './engine.ts';
 import { mapBounded } from './bounded.ts';
 import type { Pass } from './pass.ts';
 import type { Collection } from './task-files.ts';
-import { settleAttempt, stopAttempt } from './transitions.ts';
+import { cancelRun, decideApproval, denyItem, settleAttempt, stopAttempt } from './transitions.ts';
 
 const COLLECT_PARALLEL = 8;
 /** A task that runs but has not booted yet is looked at again this soon. */
@@ -19,7 +20,13 @@ const RETRY_LOOK_MS = 1000;
 export type Seen =
   | { readonly kind: 'booted'; readonly iid: number; readonly task: string }
   | { readonly kind: 'vanished'; readonly iid: number; readonly task: string }
-  | { readonly kind: 'ended'; readonly iid: number; readonly task: string; readonly end: Omit<AttemptEnd, 'stop'>; readonly collected: Collection };
+  | {
+      readonly kind: 'ended';
+      readonly iid: number;
+      readonly task: string;
+      readonly end: Omit<AttemptEnd, 'stop'>;
+      readonly collected: Collection;
+    };
 
 /** Asks the backend about the dirty tasks and fetches what the ended ones left. Changes nothing. */
 export async function observeTasks(engine: Engine): Promise<Seen[]> {
@@ -41,7 +48,9 @@ export async function observeTasks(engine: Engine): Promise<Seen[]> {
     lookAgain(engine, [...items.keys()], RETRY_LOOK_MS);
     return [];
   }
-  const seen = await mapBounded(observations, COLLECT_PARALLEL, (observation) => look(engine, items.get(observation.name)!, observation));
+  const seen = await mapBounded(observations, COLLECT_PARALLEL, (observation) =>
+    look(engine, items.get(observation.name)!, observation),
+  );
   return seen.filter((entry) => entry !== undefined);
 }
 
@@ -64,14 +73,23 @@ async function look(engine: Engine, item: ItemRow, observation: TaskObservation)
     memory.startErrors.delete(task);
     const booted = item.phase === 'running' || (await engine.files.booted(ref));
     // Sealed but never started, or removed before it did anything: the same attempt is started (again); boot.json fences.
-    if (observation.state === 'gone' && !booted && !startError && item.stop === null) return { kind: 'vanished', ...base };
+    if (observation.state === 'gone' && !booted && !startError && item.stop === null)
+      return { kind: 'vanished', ...base };
     const collected = await engine.files.collect(ref, item.dispatch!);
-    const backend = startError ?? (observation.reason && { reason: observation.reason, message: observation.message ?? '' });
+    const backend =
+      startError ?? (observation.reason && { reason: observation.reason, message: observation.message ?? '' });
     return {
       kind: 'ended',
       ...base,
       collected,
-      end: { task: observation.state, exitCode: observation.exitCode, backend, booted, output: collected.output, invalid: collected.invalid },
+      end: {
+        task: observation.state,
+        exitCode: observation.exitCode,
+        backend,
+        booted,
+        output: collected.output,
+        invalid: collected.invalid,
+      },
     };
   } catch (error) {
     engine.log.warn({ task, err: error }, `the end of a task could not be read: ${messageOf(error)}`);
@@ -81,7 +99,12 @@ async function look(engine: Engine, item: ItemRow, observation: TaskObservation)
     }
     const invalid = { reason: 'StorageUnavailable' as const, message: messageOf(error) };
     const collected: Collection = { products: { outputs: {} }, partial: false, output: undefined, invalid };
-    return { kind: 'ended', ...base, collected, end: { task: 'ended', exitCode: undefined, backend: undefined, booted: true, output: undefined, invalid } };
+    return {
+      kind: 'ended',
+      ...base,
+      collected,
+      end: { task: 'ended', exitCode: undefined, backend: undefined, booted: true, output: undefined, invalid },
+    };
   }
 }
 
@@ -111,10 +134,15 @@ function markRunning(pass: Pass, item: ItemRow): void {
 /** Acts on every deadline that has passed. */
 export async function expireDeadlines(pass: Pass): Promise<void> {
   const { state } = pass.engine;
+  for (const run of state.dueRuns(pass.now))
+    cancelRun(pass, run, 'RunTimedOut: the run took longer than its timeout', ACTOR);
   for (const item of state.due(pass.now, 1000)) {
     await pass.guard({ item: item.item_id }, async () => {
       const run = state.runByNumber(item.rn);
-      if (item.phase === 'ready') return state.change(item, { runnable: 1, due_at: null, reason: 'WaitingForSlot' });
+      if (item.phase === 'ready' && item.reason === 'WaitingForRetry') return endBackoff(pass, item);
+      if (item.phase === 'ready') return denyItem(pass, item, run, 'QueueTimedOut', 'no slot and no lock in time');
+      if (item.phase === 'waiting' && item.reason === 'WaitingForRetry') return endBackoff(pass, item);
+      if (item.phase === 'waiting') return approvalDue(pass, item, run);
       if (item.stop === null) {
         return item.phase === 'starting'
           ? stopAttempt(pass, item, 'BootTimedOut', 'the task did not boot in time')
@@ -125,9 +153,32 @@ export async function expireDeadlines(pass: Pass): Promise<void> {
   }
 }
 
+function endBackoff(pass: Pass, item: ItemRow): void {
+  const wait = queueTimeout(item);
+  pass.engine.state.change(item, {
+    phase: 'ready',
+    runnable: 1,
+    reason: 'WaitingForSlot',
+    due_at: wait === undefined ? null : pass.now + wait,
+  });
+}
+
+function approvalDue(pass: Pass, item: ItemRow, run: RunRow): void {
+  const approved = specOf(item).approval?.onTimeout === 'approve';
+  decideApproval(pass, item, run, { approved, reason: 'ApprovalTimedOut', actor: ACTOR });
+}
+
 /** The task was told to stop and the backend did not get it down: it ends here, and is removed by force. */
 async function giveUp(pass: Pass, item: ItemRow, run: RunRow): Promise<void> {
-  const end = { stop: item.stop!, task: 'gone', exitCode: undefined, backend: undefined, booted: true, output: undefined, invalid: undefined } as const;
+  const end = {
+    stop: item.stop!,
+    task: 'gone',
+    exitCode: undefined,
+    backend: undefined,
+    booted: true,
+    output: undefined,
+    invalid: undefined,
+  } as const;
   await settleAttempt(pass, item, run, judge(end), { products: { outputs: {} }, partial: false });
 }
 

@@ -55,7 +55,10 @@ export class Pass {
       await body();
       const byRun = Map.groupBy(this.#events, (event) => event.runId);
       for (const [runId, events] of byRun) {
-        evidence.appendEvents(runId, events.map(({ actor, body }) => ({ at: this.now, actor, body })));
+        evidence.appendEvents(
+          runId,
+          events.map(({ actor, body }) => ({ at: this.now, actor, body })),
+        );
       }
       state.commit();
     } catch (error) {

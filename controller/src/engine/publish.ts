@@ -37,7 +37,10 @@ export class Publisher {
     for (const run of state.changedRuns()) {
       const now = this.#engine.now();
       const total = state.counts(run.rn).reduce((sum, { n }) => sum + n, 0);
-      const wait = run.finished_at === null ? (this.#last.get(run.rn) ?? -Infinity) + Math.max(INTERVAL_MIN_MS, total / ITEMS_PER_MS) - now : 0;
+      const wait =
+        run.finished_at === null
+          ? (this.#last.get(run.rn) ?? -Infinity) + Math.max(INTERVAL_MIN_MS, total / ITEMS_PER_MS) - now
+          : 0;
       if (wait > 0) {
         comeBackMs = Math.min(comeBackMs ?? Infinity, wait);
         continue;
@@ -82,7 +85,9 @@ export class Publisher {
       ...(run.sealed_at !== null && { sealedAt: formatTime(run.sealed_at) }),
       counts: { ...counts, total },
       conditions: conditionsOf(run),
-      failed: state.unsuccessful(run.rn, FAILED_SHOWN_MAX).map((item) => ({ id: item.item_id, phase: item.phase, reason: item.reason, message: item.message ?? '' })),
+      failed: state
+        .unsuccessful(run.rn, FAILED_SHOWN_MAX)
+        .map((item) => ({ id: item.item_id, phase: item.phase, reason: item.reason, message: item.message ?? '' })),
       updatedAt: formatTime(this.#engine.now()),
     };
   }
@@ -92,13 +97,43 @@ function conditionsOf(run: RunRow): Condition[] {
   const submitted = formatTime(run.submitted_at);
   const finished = run.finished_at === null ? undefined : formatTime(run.finished_at);
   return [
-    { type: 'Admitted', status: 'True', reason: 'Accepted', message: `submitted by ${run.actor}`, lastTransitionTime: submitted },
+    {
+      type: 'Admitted',
+      status: 'True',
+      reason: 'Accepted',
+      message: `submitted by ${run.actor}`,
+      lastTransitionTime: submitted,
+    },
     finished
-      ? { type: 'Completed', status: 'True', reason: 'AllItemsTerminal', message: `the run ${run.phase}`, lastTransitionTime: finished }
-      : { type: 'Completed', status: 'False', reason: run.cancelled === null ? 'ItemsOpen' : 'Cancelling', message: `${run.open} items are not terminal`, lastTransitionTime: submitted },
+      ? {
+          type: 'Completed',
+          status: 'True',
+          reason: 'AllItemsTerminal',
+          message: `the run ${run.phase}`,
+          lastTransitionTime: finished,
+        }
+      : {
+          type: 'Completed',
+          status: 'False',
+          reason: run.cancelled === null ? 'ItemsOpen' : 'Cancelling',
+          message: `${run.open} items are not terminal`,
+          lastTransitionTime: submitted,
+        },
     run.sealed_at !== null
-      ? { type: 'Sealed', status: 'True', reason: 'CheckpointSigned', message: 'the evidence is sealed', lastTransitionTime: formatTime(run.sealed_at) }
-      : { type: 'Sealed', status: 'False', reason: finished ? 'SealPending' : 'RunOpen', message: 'the evidence is not sealed yet', lastTransitionTime: finished ?? submitted },
+      ? {
+          type: 'Sealed',
+          status: 'True',
+          reason: 'CheckpointSigned',
+          message: 'the evidence is sealed',
+          lastTransitionTime: formatTime(run.sealed_at),
+        }
+      : {
+          type: 'Sealed',
+          status: 'False',
+          reason: finished ? 'SealPending' : 'RunOpen',
+          message: 'the evidence is not sealed yet',
+          lastTransitionTime: finished ?? submitted,
+        },
   ];
 }
 

@@ -74,8 +74,10 @@ export class Reconciler {
       await applySubmissions(pass, submissions);
       await settleSeen(pass, seen);
       await expireDeadlines(pass);
+      completeRuns(pass);
       await launchReady(pass);
       completeRuns(pass);
+      this.#engine.memory.saveRunTags(state);
     });
     // Crash here: committed but nothing done. Starts, stops, removals and receipts all repeat from the rows.
     performEffects(this.#engine, pass.effects);
@@ -83,7 +85,8 @@ export class Reconciler {
     const publishMs = await this.#publisher.publish();
     const sealMs = this.#seal();
     const dueMs = (state.nextDue() ?? Infinity) - now();
-    return Math.max(0, Math.min(config.resyncMs, dueMs, publishMs ?? Infinity, sealMs ?? Infinity));
+    const rateMs = this.#engine.memory.queues.nextStartMs(now());
+    return Math.max(0, Math.min(config.resyncMs, dueMs, publishMs ?? Infinity, sealMs ?? Infinity, rateMs ?? Infinity));
   }
 
   /** Whether everything that was admitted is terminal, sealed and published, and nothing else was dropped. */

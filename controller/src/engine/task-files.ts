@@ -6,7 +6,14 @@ import { sha256 } from '@pangolin/contracts/digest';
 import type { Envelope } from '@pangolin/contracts/dsse';
 import type { AttemptRef } from '@pangolin/contracts/ids';
 import { attemptFile, attemptPrefix, casKey } from '@pangolin/contracts/layout';
-import { OUTPUT_BYTES_MAX, OUTPUT_FILES_MAX, OUTPUT_JSON_BYTES_MAX, PATCH_BYTES_MAX, type Output, type ProductRef } from '@pangolin/contracts/output';
+import {
+  OUTPUT_BYTES_MAX,
+  OUTPUT_FILES_MAX,
+  OUTPUT_JSON_BYTES_MAX,
+  PATCH_BYTES_MAX,
+  type Output,
+  type ProductRef,
+} from '@pangolin/contracts/output';
 import type { Reason } from '@pangolin/contracts/reasons';
 import { validateOutput } from '@pangolin/contracts/schema';
 import type { DispatchManifest, Task } from '@pangolin/contracts/task';
@@ -24,7 +31,11 @@ export interface Collection extends Collected {
 
 export interface TaskFiles {
   /** Lays out the input directory and the attempt prefix. Repeatable. Answers absolute paths. */
-  layOut(manifest: DispatchManifest, envelope: Envelope, params: Readonly<Record<string, unknown>> | undefined): Promise<{ readonly inDir: string; readonly outDir: string }>;
+  layOut(
+    manifest: DispatchManifest,
+    envelope: Envelope,
+    params: Readonly<Record<string, unknown>> | undefined,
+  ): Promise<{ readonly inDir: string; readonly outDir: string }>;
   booted(ref: AttemptRef): Promise<boolean>;
   /** Reads the sentinel, checks every digest it names and promotes the products into cas/. Throws only when the storage does not answer. */
   collect(ref: AttemptRef, dispatch: string): Promise<Collection>;
@@ -51,7 +62,8 @@ export function createTaskFiles(store: ObjectStore, tasksDir: string): TaskFiles
       };
       await writeFile(join(inDir, 'task.json'), JSON.stringify(task));
       const outDir = store.localPath(attemptPrefix(manifest).slice(0, -1));
-      if (outDir === undefined) throw new PangolinError('UNSUPPORTED', 'tasks need a storage folder that can be mounted');
+      if (outDir === undefined)
+        throw new PangolinError('UNSUPPORTED', 'tasks need a storage folder that can be mounted');
       await mkdir(outDir, { recursive: true });
       return { inDir, outDir };
     },
@@ -70,10 +82,23 @@ export function createTaskFiles(store: ObjectStore, tasksDir: string): TaskFiles
         const products = await promote(store, attemptPrefix(ref), output);
         const result = sha256(bytes);
         await store.put(casKey(result), bytes, { sha256: result });
-        return { output, invalid: undefined, products, partial: output.partial || output.status === 'failed', result };
+        const exitCode = output.blocks.find(
+          ({ status, exitCode }) => status === 'failed' && exitCode !== undefined,
+        )?.exitCode;
+        return {
+          output,
+          invalid: undefined,
+          products,
+          partial: output.partial || output.status === 'failed',
+          result,
+          ...(exitCode !== undefined && { exitCode }),
+        };
       } catch (error) {
         if (!isPangolinError(error) || error.retryable) throw error;
-        return { ...none, invalid: { reason: error.code === 'TOO_LARGE' ? 'OutputTooLarge' : 'ProductInvalid', message: error.message } };
+        return {
+          ...none,
+          invalid: { reason: error.code === 'TOO_LARGE' ? 'OutputTooLarge' : 'ProductInvalid', message: error.message },
+        };
       }
     },
 
@@ -92,7 +117,9 @@ async function place(store: ObjectStore, digest: string, target: string): Promis
   await link(source, target).catch(() => copyFile(source, target));
 }
 
-type Read = { readonly output: Output; readonly bytes: Buffer } | { readonly invalid: { readonly reason: Reason; readonly message: string } };
+type Read =
+  | { readonly output: Output; readonly bytes: Buffer }
+  | { readonly invalid: { readonly reason: Reason; readonly message: string } };
 
 async function readOutput(store: ObjectStore, ref: AttemptRef, dispatch: string): Promise<Read | undefined> {
   const invalid = (message: string): Read => ({ invalid: { reason: 'ProductInvalid', message } });
@@ -113,14 +140,21 @@ async function readOutput(store: ObjectStore, ref: AttemptRef, dispatch: string)
   const problem = validateOutput(value);
   if (problem !== undefined) return invalid(`output.json: ${problem}`);
   const output = value as Output;
-  const same = output.runId === ref.runId && output.itemId === ref.itemId && output.attempt === ref.attempt && output.manifest === dispatch;
+  const same =
+    output.runId === ref.runId &&
+    output.itemId === ref.itemId &&
+    output.attempt === ref.attempt &&
+    output.manifest === dispatch;
   return same ? { output, bytes } : invalid('output.json is of another attempt');
 }
 
 /** Copies every product into cas/ while checking that the attempt's own bytes have the digest that was claimed. */
 async function promote(store: ObjectStore, prefix: string, output: Output): Promise<Products> {
   const { patch, outputs } = output.products;
-  const entries: [string, ProductRef][] = Object.entries(outputs).map(([path, ref]) => [attemptFile.outputs + path, ref]);
+  const entries: [string, ProductRef][] = Object.entries(outputs).map(([path, ref]) => [
+    attemptFile.outputs + path,
+    ref,
+  ]);
   const total = entries.reduce((sum, [, ref]) => sum + ref.size, 0);
   if (entries.length > OUTPUT_FILES_MAX || total > OUTPUT_BYTES_MAX || (patch?.size ?? 0) > PATCH_BYTES_MAX) {
     throw new PangolinError('TOO_LARGE', `products of ${entries.length} files and ${total} bytes exceed the limits`);
@@ -128,7 +162,8 @@ async function promote(store: ObjectStore, prefix: string, output: Output): Prom
   if (patch) entries.push([attemptFile.patch, patch]);
   await mapBounded(entries, PROMOTE_PARALLEL, async ([name, ref]) => {
     const copied = await store.copy(prefix + name, casKey(ref.sha256), { sha256: ref.sha256 });
-    if (copied.size !== ref.size) throw new PangolinError('INTEGRITY', `${name} has ${copied.size} bytes, not the reported ${ref.size}`);
+    if (copied.size !== ref.size)
+      throw new PangolinError('INTEGRITY', `${name} has ${copied.size} bytes, not the reported ${ref.size}`);
   });
   return { ...(patch && { patch: { sha256: patch.sha256, size: patch.size } }), outputs };
 }

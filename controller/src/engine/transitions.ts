@@ -1,10 +1,12 @@
 /** How items move. Every function changes the row and records the event of that change in the same pass. */
 import type { DigestSet } from '@pangolin/contracts/digest';
 import { isTerminal, type Phase, type Reason } from '@pangolin/contracts/reasons';
+import { lockKey } from '@pangolin/contracts/run';
 import { decideRetry } from '../plan/retry.ts';
 import type { Verdict } from '../plan/verdicts.ts';
 import type { ItemChange, ItemRow, Products, RunRow } from '../store/state.ts';
 import { signProvenance } from './manifest.ts';
+import { makeReady, settleDependents } from './dependencies.ts';
 import { specOf } from './engine.ts';
 import type { Pass } from './pass.ts';
 
@@ -14,7 +16,11 @@ export interface Collected {
   readonly result?: string;
   readonly products: Products;
   readonly partial: boolean;
+  /** Of the block that failed, where one did. */
+  readonly exitCode?: number;
 }
+
+const MESSAGE_MAX = 1000;
 
 /** `patch` and `outputs/<path>` → digest: the names by which evidence knows products. */
 export function productDigests(products: Products): Record<string, DigestSet> {
@@ -25,7 +31,13 @@ export function productDigests(products: Products): Record<string, DigestSet> {
 }
 
 /** Ends the running attempt of `item` with `verdict`: a product, another attempt, or a final failure. */
-export async function settleAttempt(pass: Pass, item: ItemRow, run: RunRow, verdict: Verdict, collected: Collected): Promise<void> {
+export async function settleAttempt(
+  pass: Pass,
+  item: ItemRow,
+  run: RunRow,
+  verdict: Verdict,
+  collected: Collected,
+): Promise<void> {
   const { state, memory } = pass.engine;
   const spec = specOf(item);
   const ref = { runId: run.run_id, itemId: item.item_id, attempt: item.attempt };
@@ -45,23 +57,46 @@ export async function settleAttempt(pass: Pass, item: ItemRow, run: RunRow, verd
   });
   pass.effects.push({ kind: 'remove', task: item.task! });
   memory.release(item, spec);
-  const retry = verdict.status === 'failed' ? decideRetry(ref, verdict.reason, spec.retry, item) : undefined;
+  const failure = { reason: verdict.reason, exitCode: collected.exitCode };
+  const decision =
+    verdict.status === 'failed' && run.cancelled === null ? decideRetry(ref, failure, spec.retry, item) : undefined;
   const after = {
     task: null,
     stop: null,
-    message: verdict.message?.slice(0, 1000) ?? null,
+    message: verdict.message?.slice(0, MESSAGE_MAX) ?? null,
     products: JSON.stringify(collected.products),
     partial: collected.partial ? 1 : 0,
-    ...(retry && retry.budget),
+    ...decision?.budget,
   };
-  if (retry?.retry && run.cancelled === null) {
-    pass.event(run.run_id, { kind: 'item.retried', itemId: item.item_id, attempt: item.attempt, reason: verdict.reason });
-    state.change(item, { ...after, phase: 'ready', reason: 'WaitingForRetry', due_at: pass.now + retry.delayMs });
-    pass.engine.log.info({ run: run.run_id, item: item.item_id, attempt: item.attempt, reason: verdict.reason, delayMs: retry.delayMs }, 'attempt failed; retrying');
+  if (decision?.action === 'retry') {
+    pass.event(run.run_id, {
+      kind: 'item.retried',
+      itemId: item.item_id,
+      attempt: item.attempt,
+      reason: verdict.reason,
+    });
+    state.change(item, {
+      ...after,
+      phase: decision.parked ? 'waiting' : 'ready',
+      reason: 'WaitingForRetry',
+      due_at: pass.now + decision.delayMs,
+    });
+    pass.engine.log.info({ ...ref, reason: verdict.reason, delayMs: decision.delayMs }, 'attempt failed; retrying');
   } else {
     finishItem(pass, item, run, { ...after, phase: verdict.status, reason: verdict.reason });
   }
-  for (const lock of spec.resourceLocks) state.wakeWaiter(lock);
+  for (const lock of spec.resourceLocks) state.wakeWaiter(lockKey(lock));
+}
+
+/** Cancels whatever of the run is open. Its onExit items still run. */
+export function cancelRun(pass: Pass, run: RunRow, why: string, actor: string): void {
+  const { state, memory } = pass.engine;
+  if (run.cancelled !== null || run.finished_at !== null) return;
+  pass.event(run.run_id, { kind: 'run.cancelled', reason: why }, actor);
+  state.cancelRun(run.rn, why);
+  if (run.open_ended === 1) state.closeRun(run.rn);
+  for (const item of state.openItems(run.rn)) if (item.on_exit === 0) cancelItem(pass, item, run, why, actor, true);
+  memory.touched.add(run.rn);
 }
 
 type End = ItemChange & { readonly phase: Phase; readonly reason: Reason };
@@ -70,8 +105,7 @@ type End = ItemChange & { readonly phase: Phase; readonly reason: Reason };
 function finishItem(pass: Pass, item: ItemRow, run: RunRow, end: End): void {
   closeItem(pass, item, end);
   pass.engine.log.info({ run: run.run_id, item: item.item_id, phase: end.phase, reason: end.reason }, 'item ended');
-  if (end.phase === 'done') pass.engine.state.releaseDependents(item.iid);
-  else skipDependents(pass, item, run);
+  settleDependents(pass, item, run);
 }
 
 function closeItem(pass: Pass, item: ItemRow, end: End): void {
@@ -79,32 +113,47 @@ function closeItem(pass: Pass, item: ItemRow, end: End): void {
   pass.engine.memory.touched.add(item.rn);
 }
 
-/** Every item behind `source`, however far, is skipped. Iterative: chains are long. */
-function skipDependents(pass: Pass, source: ItemRow, run: RunRow): void {
-  const { state } = pass.engine;
-  const causes = [source];
-  // Grows while it is walked.
-  for (const cause of causes) {
-    for (const item of state.dependents(cause.iid)) {
-      if (isTerminal(item.phase)) continue;
-      pass.event(run.run_id, { kind: 'item.skipped', itemId: item.item_id, attempt: item.attempt, reason: 'DependencyFailed' });
-      closeItem(pass, item, { phase: 'skipped', reason: 'DependencyFailed', message: `${cause.item_id} did not succeed` });
-      causes.push(item);
-    }
-  }
+/** A person or the deadline has decided an approval. */
+export function decideApproval(
+  pass: Pass,
+  item: ItemRow,
+  run: RunRow,
+  decision: { readonly approved: boolean; readonly reason: Reason; readonly comment?: string; readonly actor: string },
+): void {
+  const { approved, reason, comment, actor } = decision;
+  pass.event(
+    run.run_id,
+    {
+      kind: 'item.decided',
+      itemId: item.item_id,
+      decision: approved ? 'approved' : 'rejected',
+      reason,
+      ...(comment !== undefined && { comment }),
+    },
+    actor,
+  );
+  const message =
+    comment ??
+    (reason === 'ApprovalTimedOut' ? 'nobody decided in time' : `${approved ? 'approved' : 'rejected'} by ${actor}`);
+  finishItem(pass, item, run, { phase: approved ? 'done' : 'failed', reason, message: message.slice(0, MESSAGE_MAX) });
 }
 
 /** The item may not run at all: a decision of ours, before any task. */
 export function denyItem(pass: Pass, item: ItemRow, run: RunRow, reason: Reason, message: string): void {
   pass.event(run.run_id, { kind: 'item.denied', itemId: item.item_id, attempt: item.attempt, reason });
-  finishItem(pass, item, run, { phase: 'denied', reason, message: message.slice(0, 1000) });
+  finishItem(pass, item, run, { phase: 'denied', reason, message: message.slice(0, MESSAGE_MAX) });
 }
 
 /** Tells a running task to stop; the item ends when the task has. */
 export function stopAttempt(pass: Pass, item: ItemRow, reason: Reason, message: string): void {
   const { state, config } = pass.engine;
   // The kill deadline: when the backend does not get the task down in time, the item ends without it.
-  state.change(item, { stop: reason, reason: reason === 'Cancelled' ? 'Cancelling' : item.reason, message, due_at: pass.now + config.graceMs + KILL_SLACK_MS });
+  state.change(item, {
+    stop: reason,
+    reason: reason === 'Cancelled' ? 'Cancelling' : item.reason,
+    message,
+    due_at: pass.now + config.graceMs + KILL_SLACK_MS,
+  });
   pass.effects.push({ kind: 'stop', task: item.task! });
 }
 
@@ -115,12 +164,23 @@ const KILL_SLACK_MS = 20_000;
  * Cancels one item: at once when it holds no task, otherwise when its task has stopped.
  * What depends on it is skipped, unless the whole run is being cancelled.
  */
-export function cancelItem(pass: Pass, item: ItemRow, run: RunRow, message: string, actor: string, whole: boolean): void {
+export function cancelItem(
+  pass: Pass,
+  item: ItemRow,
+  run: RunRow,
+  message: string,
+  actor: string,
+  whole: boolean,
+): void {
   if (isTerminal(item.phase) || item.stop === 'Cancelled') return;
   if (item.task !== null) return stopAttempt(pass, item, 'Cancelled', message);
-  pass.event(run.run_id, { kind: 'item.skipped', itemId: item.item_id, attempt: item.attempt, reason: 'Cancelled' }, actor);
+  pass.event(
+    run.run_id,
+    { kind: 'item.skipped', itemId: item.item_id, attempt: item.attempt, reason: 'Cancelled' },
+    actor,
+  );
   closeItem(pass, item, { phase: 'cancelled', reason: 'Cancelled', message });
-  if (!whole) skipDependents(pass, item, run);
+  if (!whole) settleDependents(pass, item, run);
 }
 
 /** Closes the runs of this pass that have no open item left. */
@@ -128,8 +188,20 @@ export function completeRuns(pass: Pass): void {
   const { state, evidence, memory, log } = pass.engine;
   for (const rn of memory.touched) {
     const run = state.runByNumber(rn);
-    if (run.open > 0 || run.finished_at !== null) continue;
-    const counts = { done: 0, failed: 0, skipped: 0, cancelled: 0, denied: 0, ...Object.fromEntries(state.counts(rn).map(({ phase, n }) => [phase, n])) };
+    if (run.finished_at !== null || run.open_ended === 1) continue;
+    if (run.exits > 0 && run.open === state.openExits(rn)) {
+      for (const item of state.releaseExits(rn)) makeReady(pass, item, run);
+      pass.engine.wake();
+    }
+    if (state.runByNumber(rn).open > 0) continue;
+    const counts = {
+      done: 0,
+      failed: 0,
+      skipped: 0,
+      cancelled: 0,
+      denied: 0,
+      ...Object.fromEntries(state.counts(rn).map(({ phase, n }) => [phase, n])),
+    };
     const unsuccessful = counts.failed + counts.skipped + counts.cancelled + counts.denied;
     const status = run.cancelled !== null ? 'cancelled' : unsuccessful > 0 ? 'failed' : 'succeeded';
     pass.event(run.run_id, { kind: 'run.completed', status, counts });

@@ -2,10 +2,13 @@
 import { sha256 } from '@pangolin/contracts/digest';
 import type { AttemptRef } from '@pangolin/contracts/ids';
 import { classOf, type Reason } from '@pangolin/contracts/reasons';
-import type { AdmittedItem } from '@pangolin/contracts/run';
+import type { AdmittedItem, RetryRule } from '@pangolin/contracts/run';
 
 /** Losses of infrastructure are not charged to the item; they have this budget of their own. */
 export const INFRASTRUCTURE_RETRIES_MAX = 5;
+/** How often rules may park an item, and for how long when they do not say. */
+export const PARKS_MAX = 100;
+const PARK_MS = 5 * 60_000;
 const infrastructureBackoff = { initialMs: 1000, factor: 2, maxMs: 60_000, jitter: true } as const;
 
 export interface Budget {
@@ -13,28 +16,59 @@ export interface Budget {
   readonly charged: number;
   /** Failures so far on the infrastructure budget, this one not counted. */
   readonly infra: number;
+  /** Times that a rule parked it. */
+  readonly parks: number;
+}
+
+export interface Failure {
+  readonly reason: Reason;
+  /** Of the block that failed, where one did. */
+  readonly exitCode?: number | undefined;
 }
 
 export type RetryDecision =
-  | { readonly retry: true; readonly delayMs: number; readonly budget: Budget }
-  | { readonly retry: false; readonly budget: Budget };
+  | { readonly action: 'retry'; readonly delayMs: number; readonly parked: boolean; readonly budget: Budget }
+  | { readonly action: 'fail'; readonly budget: Budget };
 
-export function decideRetry(ref: AttemptRef, reason: Reason, policy: AdmittedItem['retry'], spent: Budget): RetryDecision {
-  switch (classOf(reason)) {
+/** A rule of the item decides if one matches; otherwise the class of the reason does. */
+export function decideRetry(
+  ref: AttemptRef,
+  failure: Failure,
+  policy: AdmittedItem['retry'],
+  spent: Budget,
+): RetryDecision {
+  const { charged, infra, parks } = spent;
+  const rule = policy.rules?.find((each) => matches(each, failure));
+  if (rule?.action === 'fail') return { action: 'fail', budget: { charged: charged + 1, infra, parks } };
+  if (rule?.action === 'park' && parks < PARKS_MAX) {
+    return {
+      action: 'retry',
+      parked: true,
+      delayMs: rule.parkMs ?? PARK_MS,
+      budget: { charged, infra, parks: parks + 1 },
+    };
+  }
+  const reasonClass = rule?.action === 'retry' ? 'item' : classOf(failure.reason);
+  switch (reasonClass) {
     case 'item': {
-      const budget = { charged: spent.charged + 1, infra: spent.infra };
-      if (budget.charged >= policy.maxAttempts) return { retry: false, budget };
-      return { retry: true, budget, delayMs: backoff(ref, policy, budget.charged) };
+      const budget = { charged: charged + 1, infra, parks };
+      if (budget.charged >= policy.maxAttempts) return { action: 'fail', budget };
+      return { action: 'retry', parked: false, budget, delayMs: backoff(ref, policy, budget.charged) };
     }
     case 'infrastructure': {
-      const budget = { charged: spent.charged, infra: spent.infra + 1 };
-      if (budget.infra > INFRASTRUCTURE_RETRIES_MAX) return { retry: false, budget };
-      return { retry: true, budget, delayMs: backoff(ref, infrastructureBackoff, budget.infra) };
+      const budget = { charged, infra: infra + 1, parks };
+      if (budget.infra > INFRASTRUCTURE_RETRIES_MAX) return { action: 'fail', budget };
+      return { action: 'retry', parked: false, budget, delayMs: backoff(ref, infrastructureBackoff, budget.infra) };
     }
     case 'decision':
     case 'progress':
-      return { retry: false, budget: { charged: spent.charged, infra: spent.infra } };
+      return { action: 'fail', budget: { charged, infra, parks } };
   }
+}
+
+function matches(rule: RetryRule, { reason, exitCode }: Failure): boolean {
+  if (rule.reasons && !rule.reasons.includes(reason)) return false;
+  return rule.exitCodes === undefined || (exitCode !== undefined && rule.exitCodes.includes(exitCode));
 }
 
 type Backoff = Pick<AdmittedItem['retry'], 'initialMs' | 'factor' | 'maxMs' | 'jitter'>;
@@ -43,6 +77,7 @@ type Backoff = Pick<AdmittedItem['retry'], 'initialMs' | 'factor' | 'maxMs' | 'j
 export function backoff(ref: AttemptRef, policy: Backoff, failure: number): number {
   const full = Math.min(policy.maxMs, policy.initialMs * policy.factor ** (failure - 1));
   if (!policy.jitter) return full;
-  const fraction = Number.parseInt(sha256(JSON.stringify([ref.runId, ref.itemId, ref.attempt])).slice(0, 8), 16) / 0xffff_ffff;
+  const fraction =
+    Number.parseInt(sha256(JSON.stringify([ref.runId, ref.itemId, ref.attempt])).slice(0, 8), 16) / 0xffff_ffff;
   return Math.round(full * (0.5 + fraction / 2));
 }

@@ -29,15 +29,25 @@ export interface Verdict {
 
 type Row = { readonly when: (end: AttemptEnd) => boolean; readonly then: (end: AttemptEnd) => Verdict };
 
-const failed = (reason: Reason, message?: string): Verdict => ({ status: 'failed', reason, ...(message && { message }) });
+const failed = (reason: Reason, message?: string): Verdict => ({
+  status: 'failed',
+  reason,
+  ...(message && { message }),
+});
 
 const rows: readonly Row[] = [
   // What the worker reported and what it wrote differ, or the report is not one. Nothing of it is accepted.
   { when: (e) => e.invalid !== undefined, then: (e) => failed(e.invalid!.reason, e.invalid!.message) },
   // The sentinel is the truth, even when we had told the task to stop: the work is whole.
-  { when: (e) => e.output?.status === 'succeeded' && !e.output.partial, then: () => ({ status: 'done', reason: 'Succeeded' }) },
+  {
+    when: (e) => e.output?.status === 'succeeded' && !e.output.partial,
+    then: () => ({ status: 'done', reason: 'Succeeded' }),
+  },
   // Somebody cancelled it; partial work may be there.
-  { when: (e) => e.stop === 'Cancelled', then: () => ({ status: 'cancelled', reason: 'Cancelled', message: 'stopped on request' }) },
+  {
+    when: (e) => e.stop === 'Cancelled',
+    then: () => ({ status: 'cancelled', reason: 'Cancelled', message: 'stopped on request' }),
+  },
   // We stopped it for a deadline of ours.
   { when: (e) => e.stop !== undefined, then: (e) => failed(e.stop!, e.output?.message) },
   // The worker was told to stop by somebody else: the host shuts down, a person stopped the container.
@@ -50,15 +60,27 @@ const rows: readonly Row[] = [
   { when: (e) => e.output !== undefined, then: (e) => failed('WorkerFailed', e.output!.message) },
   // The kernel or the backend says why: out of memory, no image, no capacity.
   { when: (e) => e.backend !== undefined, then: (e) => failed(e.backend!.reason, e.backend!.message) },
-  { when: (e) => e.exitCode === EXIT_MANIFEST_REJECTED, then: () => failed('ManifestRejected', 'the worker refused the manifest') },
+  {
+    when: (e) => e.exitCode === EXIT_MANIFEST_REJECTED,
+    then: () => failed('ManifestRejected', 'the worker refused the manifest'),
+  },
   // A worker of this attempt had booted before, and its task is not there any more.
-  { when: (e) => e.exitCode === EXIT_ALREADY_BOOTED, then: () => failed('Lost', 'an earlier task of this attempt disappeared') },
+  {
+    when: (e) => e.exitCode === EXIT_ALREADY_BOOTED,
+    then: () => failed('Lost', 'an earlier task of this attempt disappeared'),
+  },
   // Removed by hand, node lost, daemon reset.
   { when: (e) => e.task === 'gone', then: () => failed('Lost', 'the task disappeared without an output') },
   // Killed by a signal from outside (128 + n), or the exit status is unknown: nobody charges the item for that.
   {
     when: (e) => e.exitCode === undefined || e.exitCode > 128,
-    then: (e) => failed('Lost', e.exitCode === undefined ? 'the worker disappeared without an output' : `the worker was killed (exit code ${e.exitCode})`),
+    then: (e) =>
+      failed(
+        'Lost',
+        e.exitCode === undefined
+          ? 'the worker disappeared without an output'
+          : `the worker was killed (exit code ${e.exitCode})`,
+      ),
   },
   { when: () => true, then: (e) => failed('WorkerFailed', `the worker exited with ${e.exitCode} and wrote no output`) },
 ];

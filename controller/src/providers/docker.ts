@@ -83,12 +83,13 @@ class DockerProvider implements ComputeProvider {
     assertTaskName(task.name);
     assertEnforces(this, task);
     const image = task.image ?? this.#options.image;
-    if (await this.#created(task, image)) {
-      await this.#call(
-        (docker) => docker.getContainer(task.name).start(),
-        [304],
-        (error) => startFailed(task.name, error),
-      );
+    if (!(await this.#created(task, image))) return;
+    const run = (docker: Docker): Promise<unknown> => docker.getContainer(task.name).start();
+    try {
+      await this.#call(run, [304]);
+    } catch {
+      // Under load the runtime sometimes loses a container at its birth, and a second try works.
+      await this.#call(run, [304], (error) => startFailed(task.name, error));
     }
   }
 

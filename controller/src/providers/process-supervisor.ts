@@ -1,5 +1,7 @@
 /** How a task's processes are started: a shell that outlives the controller, confined as far as the kernel lets us. */
 import { spawnSync } from 'node:child_process';
+import { basename } from 'node:path';
+import { sha256 } from '@pangolin/contracts/digest';
 
 /** Writes who the shell is, for `parseIdentity`. `$1` is the file. */
 const identify = `
@@ -17,20 +19,21 @@ shift
 exec "$@"`;
 
 /**
- * `$1` task directory, `$2` where the exit status goes, `$3` yes when it starts in a network namespace of its own, `$4` the
- * script above, the rest the command. Only who creates `claim` goes on: of two supervisors for one task the second ends at
- * once, so a controller that died between spawning and noting it may simply spawn again. The status appears by a
- * rename, complete.
+ * `$1` task directory, `$2` where the exit status goes, `$3` the loopback address that marks its network namespace (empty: it
+ * has none of its own), `$4` the script above, the rest the command. Only who creates `claim` goes on: of two supervisors
+ * for one task the second ends at once, so a controller that died between spawning and noting it may simply spawn again.
+ * The status appears by a rename, complete.
  */
 const supervise = `${identify}
-task=$1 exits=$2 namespace=$3 launch=$4
+task=$1 exits=$2 mark=$3 launch=$4
 shift 4
 mkdir "$task/claim" 2>/dev/null || exit 0
 trap : TERM INT HUP
 identify "$task/supervisor"
-if [ "$namespace" = yes ]; then
-  readlink /proc/self/ns/net >"$task/namespace"
-  PATH=$PATH:/usr/sbin:/sbin ip link set lo up 2>/dev/null
+if [ -n "$mark" ]; then
+  PATH=$PATH:/usr/sbin:/sbin
+  ip link set lo up 2>/dev/null
+  ip address add "$mark/32" dev lo 2>/dev/null && printf '%s %s' "$(readlink /proc/self/ns/net)" "$mark" >"$task/namespace"
 fi
 sh -c "$launch" sh "$task/worker" "$@"
 echo $? >"$task/exit" && mv "$task/exit" "$exits"
@@ -65,7 +68,7 @@ export function probeConfinement(): Confinement {
 }
 
 function works(prefix: readonly string[]): boolean {
-  const [file = '', ...args] = [...prefix, 'true'];
+  const [file, ...args] = [...prefix, 'true'];
   return process.platform === 'linux' && spawnSync(file, args, { stdio: 'ignore', timeout: 5000 }).status === 0;
 }
 
@@ -80,9 +83,25 @@ export function supervisorCommand(options: {
   const { confinement, isolateNetwork } = options;
   return [
     ...(isolateNetwork ? (confinement.network ?? []) : []),
-    ...['sh', '-c', supervise, 'sh', options.taskDir, options.exitFile, isolateNetwork ? 'yes' : 'no', launch],
+    'sh',
+    '-c',
+    supervise,
+    'sh',
+    options.taskDir,
+    options.exitFile,
+    isolateNetwork ? loopbackMark(basename(options.taskDir)) : '',
+    launch,
     ...(isolateNetwork ? confinement.inNamespace : []),
     ...(confinement.privileges ?? []),
     ...options.worker,
   ];
+}
+
+/**
+ * The kernel gives the number of a namespace that is gone to the next one, whoever makes that. An address of the task's
+ * own on its loopback tells the two apart.
+ */
+function loopbackMark(name: string): string {
+  const [a = 0, b = 0, c = 0] = Buffer.from(sha256(name), 'hex');
+  return `127.${1 + (a % 254)}.${b}.${1 + (c % 254)}`;
 }

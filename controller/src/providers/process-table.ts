@@ -51,12 +51,19 @@ export function signal(id: ProcessId, name: NodeJS.Signals): boolean {
   }
 }
 
+/** A network namespace that only the family lives in. Its number alone may be another's by now. */
+export interface NetworkNamespace {
+  /** As `readlink /proc/self/ns/net` prints it. */
+  readonly id: string;
+  /** A loopback address that no other namespace has. */
+  readonly mark: string;
+}
+
 export interface Family {
   readonly members: readonly ProcessId[];
   /** A session that belongs to the family as a whole. */
   readonly session?: number;
-  /** A network namespace that only the family lives in, as `readlink /proc/self/ns/net` prints it. */
-  readonly networkNamespace?: string;
+  readonly networkNamespace?: NetworkNamespace;
   /** Not killed: it ends by itself once the others have. */
   readonly spare?: ProcessId;
 }
@@ -84,7 +91,7 @@ function relatives(
   table: readonly Row[],
   known: Map<number, string>,
   sessions: Set<number>,
-  namespace?: string,
+  namespace?: NetworkNamespace,
 ): Row[] {
   const own = new Set([0, 1, process.pid, process.ppid]);
   const ownSession = table.find((row) => row.pid === process.pid)?.session;
@@ -97,7 +104,7 @@ function relatives(
         known.get(row.pid) === row.start ||
         found.has(row.parent) ||
         sessions.has(row.session) ||
-        (namespace !== undefined && networkNamespaceOf(row.pid) === namespace);
+        (namespace !== undefined && livesIn(row.pid, namespace));
       if (!related) continue;
       found.set(row.pid, row);
       known.set(row.pid, row.start);
@@ -108,11 +115,13 @@ function relatives(
   return [...found.values()];
 }
 
-export function networkNamespaceOf(pid: number | 'self'): string | undefined {
+function livesIn(pid: number, { id, mark }: NetworkNamespace): boolean {
   try {
-    return readlinkSync(`/proc/${pid}/ns/net`);
+    if (readlinkSync(`/proc/${pid}/ns/net`) !== id) return false;
+    return readFileSync(`/proc/${pid}/net/fib_trie`, 'latin1').includes(`|-- ${mark}\n`);
   } catch {
-    return undefined;
+    // It has ended meanwhile, or is somebody else's.
+    return false;
   }
 }
 

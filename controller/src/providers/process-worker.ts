@@ -1,9 +1,8 @@
 /** Which worker a checkout runs, and where its tasks work. */
 import { lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { sha256 } from '@pangolin/contracts/digest';
 import { PangolinError } from '@pangolin/contracts/errors';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -25,12 +24,13 @@ function newestIn(dir: string): number {
 const modifiedAt = (file: string): number => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 
 /**
- * A directory for workspaces, ours alone, outside `stateDir`: that often lies in the user's own repository, where git, npm and
- * others would find the user's files by walking up. The same for the same `stateDir`.
+ * A directory for workspaces, this user's alone, outside `stateDir`: that often lies in the user's own repository, where git, npm
+ * and others would find the user's files by walking up. Shared by all deployments of the user; task names tell them apart.
+ * @throws PangolinError DENIED when somebody else has made it.
  */
-export function workBase(stateDir: string): string {
+export function workBase(): string {
   const uid = process.getuid?.() ?? 0;
-  const dir = join(tmpdir(), `pangolin-${uid}-${sha256(resolve(stateDir)).slice(0, 12)}`);
+  const dir = join(tmpdir(), `pangolin-${uid}`);
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const stat = lstatSync(dir);
   if (stat.isDirectory() && stat.uid === uid && (stat.mode & 0o077) === 0) return dir;

@@ -22,15 +22,7 @@ import { PangolinError, messageOf } from '@pangolin/contracts/errors';
 import type { Sandbox } from '@pangolin/contracts/task';
 import { assertEnforces, assertTaskName, refuseAllowList, unsupported } from './checks.ts';
 import { probeConfinement, supervisorCommand, type Confinement } from './process-supervisor.ts';
-import {
-  isAlive,
-  killFamily,
-  networkNamespaceOf,
-  ownsSession,
-  parseIdentity,
-  signal,
-  type ProcessId,
-} from './process-table.ts';
+import { isAlive, killFamily, ownsSession, parseIdentity, signal, type ProcessId } from './process-table.ts';
 import { defaultWorkerCommand, workBase } from './process-worker.ts';
 import type { ComputeProvider, SandboxRequest, TaskObservation, TaskStart } from './provider.ts';
 
@@ -73,7 +65,7 @@ class ProcessProvider implements ComputeProvider {
     this.#exits = join(options.stateDir, 'exits');
     mkdirSync(this.#tasks, { recursive: true });
     mkdirSync(this.#exits, { recursive: true });
-    this.#workBase = workBase(options.stateDir);
+    this.#workBase = workBase();
     this.#worker = options.workerCommand ?? defaultWorkerCommand();
     this.#confinement = probeConfinement();
   }
@@ -226,12 +218,12 @@ class ProcessProvider implements ComputeProvider {
     const worker = await identityIn(join(dir, 'worker'));
     if (!supervisor && !worker) return true;
     if (supervisor && !spareSupervisor) signal(supervisor, 'SIGKILL');
-    const namespace = (await readText(join(dir, 'namespace')))?.trim();
+    const [id, mark] = ((await readText(join(dir, 'namespace'))) ?? '').split(' ');
     return await killFamily({
       members: worker ? [worker] : [],
       ...(supervisor && ownsSession(supervisor) ? { session: supervisor.pid } : {}),
       ...(supervisor && spareSupervisor ? { spare: supervisor } : {}),
-      ...(namespace && namespace !== networkNamespaceOf('self') ? { networkNamespace: namespace } : {}),
+      ...(id && mark ? { networkNamespace: { id, mark } } : {}),
     });
   }
 

@@ -17,12 +17,21 @@ CREATE TABLE IF NOT EXISTS run (
   finished_at  INTEGER,
   sealed_at    INTEGER,
   spec_written INTEGER NOT NULL DEFAULT 0,
+  paused       INTEGER NOT NULL DEFAULT 0,
+  open_ended   INTEGER NOT NULL DEFAULT 0, -- 1: takes extensions, and does not complete, until it is closed
+  exits        INTEGER NOT NULL DEFAULT 0, -- onExit items that wait for all the others
+  due_at       INTEGER,                   -- end of the run's own timeout
+  tag          INTEGER NOT NULL,          -- the last place that one of its items took in the queue
   changed      INTEGER NOT NULL DEFAULT 1, -- counts changes since the last publication; 0: nothing to publish
   retry_of     TEXT
 );
 CREATE INDEX IF NOT EXISTS run_open ON run (rn) WHERE finished_at IS NULL OR sealed_at IS NULL OR changed > 0;
 
+CREATE INDEX IF NOT EXISTS run_due ON run (due_at) WHERE due_at IS NOT NULL AND finished_at IS NULL;
 CREATE INDEX IF NOT EXISTS run_unsealed ON run (rn) WHERE finished_at IS NOT NULL AND sealed_at IS NULL;
+
+-- Declared queues, as kind: Queue has them. The default queue exists without one.
+CREATE TABLE IF NOT EXISTS queue (name TEXT PRIMARY KEY, spec TEXT NOT NULL, paused INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 
 -- Kept by triggers, so that a status costs its phases and never its items.
 CREATE TABLE IF NOT EXISTS run_count (rn INTEGER, phase TEXT, n INTEGER NOT NULL, PRIMARY KEY (rn, phase)) WITHOUT ROWID;
@@ -39,13 +48,17 @@ CREATE TABLE IF NOT EXISTS item (
   reason      TEXT NOT NULL,
   message     TEXT,
   priority    INTEGER NOT NULL,
-  unmet       INTEGER NOT NULL,           -- dependencies that are not done yet
+  tag         INTEGER NOT NULL DEFAULT 0, -- its place in the queue, fair between runs
+  rank        INTEGER NOT NULL DEFAULT 0, -- tag, moved ahead by priority: lowest first
+  on_exit     INTEGER NOT NULL DEFAULT 0,
+  unmet       INTEGER NOT NULL,           -- dependencies that are not satisfied yet
   attempt     INTEGER NOT NULL DEFAULT 0, -- attempts fired
   charged     INTEGER NOT NULL DEFAULT 0, -- failures on the item's own budget
   infra       INTEGER NOT NULL DEFAULT 0, -- failures on the infrastructure budget
-  runnable    INTEGER NOT NULL DEFAULT 0, -- 1: ready and neither backing off nor blocked on a lock
-  blocked_on  TEXT,                       -- the held lock it was last seen waiting for; reset on start
-  due_at      INTEGER,                    -- ms: end of backoff (ready), boot deadline (starting), timeout (running), kill (stop set)
+  parks       INTEGER NOT NULL DEFAULT 0, -- times it was parked by a retry rule
+  runnable    INTEGER NOT NULL DEFAULT 0, -- 1: ready and neither backing off nor blocked
+  blocked_on  TEXT,                       -- the held lock, or the pause, it was last seen waiting for; reset on start
+  due_at      INTEGER,                    -- ms: end of backoff or of the wait for a slot (ready), boot deadline (starting), timeout (running), kill (stop set), decision (waiting)
   stop        TEXT,                       -- the reason its task was told to stop
   task        TEXT,                       -- task of the running attempt
   dispatch    TEXT,                       -- payload digest of that attempt's manifest
@@ -55,13 +68,18 @@ CREATE TABLE IF NOT EXISTS item (
   products    TEXT,                       -- {patch?: ProductRef, outputs: {path: ProductRef}}
   UNIQUE (rn, item_id)
 );
-CREATE INDEX IF NOT EXISTS item_ready ON item (queue, priority DESC, iid) WHERE runnable = 1;
-CREATE INDEX IF NOT EXISTS item_blocked ON item (blocked_on, priority DESC, iid) WHERE blocked_on IS NOT NULL;
+CREATE INDEX IF NOT EXISTS item_ready ON item (queue, rank, iid) WHERE runnable = 1;
+CREATE INDEX IF NOT EXISTS item_blocked ON item (blocked_on, rank, iid) WHERE blocked_on IS NOT NULL;
 CREATE INDEX IF NOT EXISTS item_order ON item (rn);
 CREATE INDEX IF NOT EXISTS item_due ON item (due_at) WHERE due_at IS NOT NULL;
 CREATE UNIQUE INDEX IF NOT EXISTS item_task ON item (task) WHERE task IS NOT NULL;
 
-CREATE TABLE IF NOT EXISTS edge (src INTEGER, dst INTEGER, PRIMARY KEY (src, dst)) WITHOUT ROWID;
+-- rule: how src has to end for dst: done | failed | always. any: one of the edges of dst with the same grp has to be done.
+CREATE TABLE IF NOT EXISTS edge (
+  src INTEGER, dst INTEGER, grp TEXT NOT NULL, rule TEXT NOT NULL, PRIMARY KEY (src, dst, grp)
+) WITHOUT ROWID;
+-- The any-of groups that are not decided: how many of their sources still can be done.
+CREATE TABLE IF NOT EXISTS edge_group (dst INTEGER, grp TEXT, undecided INTEGER NOT NULL, PRIMARY KEY (dst, grp)) WITHOUT ROWID;
 
 -- Controls that took effect, so that one read twice after a crash does nothing twice.
 CREATE TABLE IF NOT EXISTS control (id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;

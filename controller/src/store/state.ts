@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { PangolinError } from '@pangolin/contracts/errors';
 import { isTerminal, type Phase, type Reason } from '@pangolin/contracts/reasons';
-import type { AdmittedItem, AdmittedRun } from '@pangolin/contracts/run';
+import type { AdmittedItem, AdmittedRun, When } from '@pangolin/contracts/run';
 import type { PipelineSpec } from '@pangolin/contracts/pipeline';
 import type { ProductRef } from '@pangolin/contracts/output';
 import type { RunPhase } from '@pangolin/contracts/status';
@@ -29,6 +29,11 @@ export interface RunRow {
   readonly submitted_at: number;
   readonly finished_at: number | null;
   readonly sealed_at: number | null;
+  readonly paused: number;
+  readonly open_ended: number;
+  readonly exits: number;
+  readonly due_at: number | null;
+  readonly tag: number;
   readonly spec_written: number;
   readonly changed: number;
   readonly retry_of: string | null;
@@ -44,10 +49,14 @@ export interface ItemRow {
   readonly reason: Reason;
   readonly message: string | null;
   readonly priority: number;
+  readonly tag: number;
+  readonly rank: number;
+  readonly on_exit: number;
   readonly unmet: number;
   readonly attempt: number;
   readonly charged: number;
   readonly infra: number;
+  readonly parks: number;
   readonly runnable: number;
   readonly blocked_on: string | null;
   readonly due_at: number | null;
@@ -60,9 +69,20 @@ export interface ItemRow {
   readonly products: string | null;
 }
 
+export type Rule = 'done' | When;
+
+export interface Edge {
+  readonly src: number;
+  readonly dst: number;
+  readonly grp: string;
+  readonly rule: Rule | 'any';
+}
+
 /** Columns that a transition may write. Absent ones stay as they are. */
 export type ItemChange = Partial<
-  Omit<ItemRow, 'iid' | 'rn' | 'item_id' | 'queue' | 'spec' | 'priority' | 'unmet'> & { readonly products: string | null }
+  Omit<ItemRow, 'iid' | 'rn' | 'item_id' | 'queue' | 'spec' | 'priority' | 'unmet'> & {
+    readonly products: string | null;
+  }
 >;
 
 export interface NewRun {
@@ -71,6 +91,8 @@ export interface NewRun {
   readonly actor: string;
   readonly submission: string;
   readonly at: number;
+  /** Where its items begin in the queue. */
+  readonly tag: number;
   readonly retryOf?: string;
 }
 
@@ -152,7 +174,9 @@ export class StateStore {
   }
 
   hasOpenRuns(): boolean {
-    return this.#one('SELECT 1 FROM run WHERE finished_at IS NULL OR sealed_at IS NULL OR changed > 0 LIMIT 1') !== undefined;
+    return (
+      this.#one('SELECT 1 FROM run WHERE finished_at IS NULL OR sealed_at IS NULL OR changed > 0 LIMIT 1') !== undefined
+    );
   }
 
   hasFinishedUnsealed(): boolean {
@@ -160,7 +184,9 @@ export class StateStore {
   }
 
   changedRuns(): RunRow[] {
-    return this.#all('SELECT * FROM run WHERE (finished_at IS NULL OR sealed_at IS NULL OR changed > 0) AND changed > 0') as RunRow[];
+    return this.#all(
+      'SELECT * FROM run WHERE (finished_at IS NULL OR sealed_at IS NULL OR changed > 0) AND changed > 0',
+    ) as RunRow[];
   }
 
   retriesOf(runId: string): number {
@@ -171,38 +197,144 @@ export class StateStore {
     return this.#all('SELECT phase, n FROM run_count WHERE rn = ? AND n > 0', rn) as { phase: Phase; n: number }[];
   }
 
+  /** The run without its items: `insertItem` and `insertEdge` follow. */
   insertRun(entry: NewRun): RunRow {
     const { run } = entry;
     const { lastInsertRowid } = this.#run(
-      `INSERT INTO run (run_id, queue, spec, plan, labels, actor, submission, phase, open, submitted_at, retry_of)
-       VALUES (?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?)`,
-      run.id, run.queue, run.spec, entry.plan, JSON.stringify(run.labels), entry.actor, entry.submission,
-      run.items.length, entry.at, entry.retryOf ?? null,
+      `INSERT INTO run (run_id, queue, spec, plan, labels, actor, submission, phase, open, submitted_at, retry_of, open_ended, due_at, tag)
+       VALUES (?, ?, ?, ?, ?, ?, ?, 'running', 0, ?, ?, ?, ?, ?)`,
+      run.id,
+      run.queue,
+      run.spec,
+      entry.plan,
+      JSON.stringify(run.labels),
+      entry.actor,
+      entry.submission,
+      entry.at,
+      entry.retryOf ?? null,
+      run.openEnded ? 1 : 0,
+      run.timeoutMs === undefined ? null : entry.at + run.timeoutMs,
+      entry.tag,
     );
-    const rn = Number(lastInsertRowid);
-    for (const [digest, spec] of Object.entries(run.pipelines)) {
-      this.#run('INSERT INTO pipeline VALUES (?, ?) ON CONFLICT DO NOTHING', digest, JSON.stringify(spec));
-    }
-    this.#insertItems(rn, run.queue, run.items);
-    return this.runByNumber(rn);
+    return this.runByNumber(Number(lastInsertRowid));
   }
 
-  #insertItems(rn: number, queue: string, items: readonly AdmittedItem[]): void {
-    const iids = new Map<string, number>();
-    for (const item of items) {
-      const unmet = item.depends_on.length;
-      const { lastInsertRowid } = this.#run(
-        `INSERT INTO item (rn, item_id, queue, spec, phase, reason, priority, unmet, runnable) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-        rn, item.id, queue, JSON.stringify(item), unmet === 0 ? 'ready' : 'pending',
-        unmet === 0 ? 'WaitingForSlot' : 'WaitingForDependencies', item.priority, unmet, unmet === 0 ? 1 : 0,
-      );
-      iids.set(item.id, Number(lastInsertRowid));
+  addPipelines(pipelines: AdmittedRun['pipelines']): void {
+    for (const [digest, spec] of Object.entries(pipelines)) {
+      this.#run('INSERT INTO pipeline VALUES (?, ?) ON CONFLICT DO NOTHING', digest, JSON.stringify(spec));
     }
-    for (const item of items) {
-      for (const source of item.depends_on) {
-        this.#run('INSERT INTO edge VALUES (?, ?)', iids.get(source), iids.get(item.id));
+  }
+
+  /** A pending item that waits for nothing yet. Answers its number. */
+  insertItem(run: RunRow, spec: AdmittedItem): number {
+    const { lastInsertRowid } = this.#run(
+      `INSERT INTO item (rn, item_id, queue, spec, phase, reason, priority, unmet, on_exit)
+       VALUES (?, ?, ?, ?, 'pending', 'WaitingForDependencies', ?, 0, ?)`,
+      run.rn,
+      spec.id,
+      run.queue,
+      JSON.stringify(spec),
+      spec.priority,
+      spec.onExit ? 1 : 0,
+    );
+    return Number(lastInsertRowid);
+  }
+
+  insertEdge(edge: Edge): void {
+    this.#run('INSERT INTO edge VALUES (?, ?, ?, ?)', edge.src, edge.dst, edge.grp, edge.rule);
+  }
+
+  insertGroup(dst: number, grp: string, undecided: number): void {
+    this.#run('INSERT INTO edge_group VALUES (?, ?, ?)', dst, grp, undecided);
+  }
+
+  setUnmet(iid: number, unmet: number): void {
+    this.#run('UPDATE item SET unmet = ? WHERE iid = ?', unmet, iid);
+  }
+
+  /** Items were added to the run. */
+  grown(rn: number, items: number, exits: number): void {
+    this.#run(
+      'UPDATE run SET open = open + ?, exits = exits + ?, changed = changed + 1 WHERE rn = ?',
+      items,
+      exits,
+      rn,
+    );
+  }
+
+  closeRun(rn: number): void {
+    this.#run('UPDATE run SET open_ended = 0, changed = changed + 1 WHERE rn = ?', rn);
+  }
+
+  pauseRun(rn: number, paused: boolean): void {
+    this.#run('UPDATE run SET paused = ?, changed = changed + 1 WHERE rn = ?', paused ? 1 : 0, rn);
+  }
+
+  /** Runs whose own timeout has passed; each is answered once. */
+  dueRuns(now: number): RunRow[] {
+    const rows = this.#all(
+      'SELECT * FROM run WHERE due_at IS NOT NULL AND finished_at IS NULL AND due_at <= ?',
+      now,
+    ) as RunRow[];
+    for (const { rn } of rows) this.#run('UPDATE run SET due_at = NULL WHERE rn = ?', rn);
+    return rows;
+  }
+
+  /** Lets the onExit items of a run see that all the others are over. Answers those that wait for nothing else. */
+  releaseExits(rn: number): ItemRow[] {
+    this.#run('UPDATE run SET exits = 0 WHERE rn = ?', rn);
+    this.#run(`UPDATE item SET unmet = unmet - 1 WHERE rn = ? AND on_exit = 1 AND phase = 'pending'`, rn);
+    return this.#all(
+      `SELECT * FROM item WHERE rn = ? AND on_exit = 1 AND phase = 'pending' AND unmet = 0 ORDER BY iid`,
+      rn,
+    ) as ItemRow[];
+  }
+
+  openExits(rn: number): number {
+    return (
+      this.#one(`SELECT count(*) AS n FROM item WHERE rn = ? AND on_exit = 1 AND phase = 'pending'`, rn) as {
+        n: number;
       }
-    }
+    ).n;
+  }
+
+  itemCount(rn: number): number {
+    return (this.#one('SELECT sum(n) AS n FROM run_count WHERE rn = ?', rn) as { n: number | null }).n ?? 0;
+  }
+
+  /* ---- queues ---- */
+
+  queues(): { readonly name: string; readonly spec: string; readonly paused: number }[] {
+    return this.#all('SELECT * FROM queue') as { name: string; spec: string; paused: number }[];
+  }
+
+  putQueue(name: string, spec: string): void {
+    this.#run(
+      'INSERT INTO queue (name, spec) VALUES (?, ?) ON CONFLICT DO UPDATE SET spec = excluded.spec',
+      name,
+      spec,
+    );
+  }
+
+  pauseQueue(name: string, spec: string, paused: boolean): void {
+    this.#run(
+      'INSERT INTO queue VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET paused = excluded.paused',
+      name,
+      spec,
+      paused ? 1 : 0,
+    );
+  }
+
+  /** The furthest place that a dispatched item of the queue had: where a new run begins. Looked up once, at start. */
+  furthestTag(queue: string): number {
+    return (
+      (this.#one('SELECT max(tag) AS tag FROM item WHERE queue = ? AND attempt > 0', queue) as { tag: number | null })
+        .tag ?? 0
+    );
+  }
+
+  setRunTag(rn: number, tag: number): void {
+    this.#run('UPDATE run SET tag = ? WHERE rn = ?', tag, rn);
   }
 
   cancelRun(rn: number, why: string): void {
@@ -223,7 +355,9 @@ export class StateStore {
   }
 
   pipeline(digest: string): PipelineSpec {
-    return JSON.parse((this.#one('SELECT spec FROM pipeline WHERE sha256 = ?', digest) as { spec: string }).spec) as PipelineSpec;
+    return JSON.parse(
+      (this.#one('SELECT spec FROM pipeline WHERE sha256 = ?', digest) as { spec: string }).spec,
+    ) as PipelineSpec;
   }
 
   /* ---- items ---- */
@@ -243,8 +377,12 @@ export class StateStore {
   /** In the order of the spec. */
   *itemsOf(rn: number): IterableIterator<ItemRow> {
     // A cursor would keep the connection busy for its lifetime, so rows are read in pages.
-    for (let after = 0; ; ) {
-      const page = this.#all('SELECT * FROM item WHERE rn = ? AND iid > ? ORDER BY iid LIMIT 1000', rn, after) as ItemRow[];
+    for (let after = 0; ;) {
+      const page = this.#all(
+        'SELECT * FROM item WHERE rn = ? AND iid > ? ORDER BY iid LIMIT 1000',
+        rn,
+        after,
+      ) as ItemRow[];
       yield* page;
       if (page.length < 1000) return;
       after = page.at(-1)!.iid;
@@ -253,12 +391,19 @@ export class StateStore {
 
   /** Not terminal, in the order of the spec. */
   openItems(rn: number): ItemRow[] {
-    return this.#all(`SELECT * FROM item WHERE rn = ? AND phase IN ('pending', 'ready', 'starting', 'running', 'waiting') ORDER BY iid`, rn) as ItemRow[];
+    return this.#all(
+      `SELECT * FROM item WHERE rn = ? AND phase IN ('pending', 'ready', 'starting', 'running', 'waiting') ORDER BY iid`,
+      rn,
+    ) as ItemRow[];
   }
 
   /** The first `limit` items that ended without success. */
   unsuccessful(rn: number, limit: number): ItemRow[] {
-    return this.#all(`SELECT * FROM item WHERE rn = ? AND phase IN ('failed', 'skipped', 'cancelled', 'denied') ORDER BY iid LIMIT ?`, rn, limit) as ItemRow[];
+    return this.#all(
+      `SELECT * FROM item WHERE rn = ? AND phase IN ('failed', 'skipped', 'cancelled', 'denied') ORDER BY iid LIMIT ?`,
+      rn,
+      limit,
+    ) as ItemRow[];
   }
 
   /** Items that hold a task, in every run. */
@@ -267,37 +412,65 @@ export class StateStore {
   }
 
   runnable(queue: string, limit: number): ItemRow[] {
-    return this.#all('SELECT * FROM item WHERE runnable = 1 AND queue = ? ORDER BY priority DESC, iid LIMIT ?', queue, limit) as ItemRow[];
+    return this.#all(
+      'SELECT * FROM item WHERE runnable = 1 AND queue = ? ORDER BY rank, iid LIMIT ?',
+      queue,
+      limit,
+    ) as ItemRow[];
   }
 
   due(now: number, limit: number): ItemRow[] {
-    return this.#all('SELECT * FROM item WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?', now, limit) as ItemRow[];
+    return this.#all(
+      'SELECT * FROM item WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?',
+      now,
+      limit,
+    ) as ItemRow[];
   }
 
   nextDue(): number | undefined {
-    const row = this.#one('SELECT min(due_at) AS at FROM item WHERE due_at IS NOT NULL') as { at: number | null };
-    return row.at ?? undefined;
+    const item = this.#one('SELECT min(due_at) AS at FROM item WHERE due_at IS NOT NULL') as { at: number | null };
+    const run = this.#one('SELECT min(due_at) AS at FROM run WHERE due_at IS NOT NULL AND finished_at IS NULL') as {
+      at: number | null;
+    };
+    const due = [item.at, run.at].filter((at) => at !== null);
+    return due.length === 0 ? undefined : Math.min(...due);
   }
 
-  dependents(iid: number): ItemRow[] {
-    return this.#all('SELECT item.* FROM edge JOIN item ON item.iid = edge.dst WHERE edge.src = ? ORDER BY item.iid', iid) as ItemRow[];
+  edgesFrom(iid: number): Edge[] {
+    return this.#all('SELECT * FROM edge WHERE src = ? ORDER BY dst', iid) as Edge[];
   }
 
-  /** Takes one off every dependent's counter; those at zero become ready. */
-  releaseDependents(iid: number): void {
-    this.#run('UPDATE item SET unmet = unmet - 1 WHERE iid IN (SELECT dst FROM edge WHERE src = ?)', iid);
-    this.#run(
-      `UPDATE item SET phase = 'ready', reason = 'WaitingForSlot', runnable = 1
-       WHERE phase = 'pending' AND unmet = 0 AND iid IN (SELECT dst FROM edge WHERE src = ?)`,
-      iid,
+  /** Takes one off the item's count of unsatisfied dependencies. Answers what is left. */
+  satisfy(iid: number): number {
+    return (this.#one('UPDATE item SET unmet = unmet - 1 WHERE iid = ? RETURNING unmet', iid) as { unmet: number })
+      .unmet;
+  }
+
+  /** One source of an any-of group is out. Answers how many still can be done; undefined when the group is decided. */
+  ruleOut(dst: number, grp: string): number | undefined {
+    const row = this.#one(
+      'UPDATE edge_group SET undecided = undecided - 1 WHERE dst = ? AND grp = ? RETURNING undecided',
+      dst,
+      grp,
     );
+    return (row as { undecided: number } | undefined)?.undecided;
+  }
+
+  /** Decides an any-of group. False when it was decided before. */
+  decideGroup(dst: number, grp: string): boolean {
+    return this.#run('DELETE FROM edge_group WHERE dst = ? AND grp = ?', dst, grp).changes === 1;
   }
 
   /** Lets the first item that waits for `lock` try again. */
   wakeWaiter(lock: string): ItemRow | undefined {
-    const row = this.#one('SELECT * FROM item WHERE blocked_on = ? ORDER BY priority DESC, iid LIMIT 1', lock) as ItemRow | undefined;
+    const row = this.#one('SELECT * FROM item WHERE blocked_on = ? ORDER BY rank, iid LIMIT 1', lock) as
+      ItemRow | undefined;
     if (row) this.#run('UPDATE item SET blocked_on = NULL, runnable = 1 WHERE iid = ?', row.iid);
     return row;
+  }
+
+  wakeBlocked(blockedOn: string): void {
+    this.#run('UPDATE item SET blocked_on = NULL, runnable = 1 WHERE blocked_on = ?', blockedOn);
   }
 
   /** After a start nobody remembers who was told of a lock, so every waiter looks for itself. */
@@ -309,12 +482,20 @@ export class StateStore {
   change(item: ItemRow, change: ItemChange): void {
     const names = Object.keys(change).sort();
     const assignments = names.map((name) => `${name} = ?`).join(', ');
-    this.#run(`UPDATE item SET ${assignments} WHERE iid = ?`, ...names.map((name) => change[name as keyof ItemChange]), item.iid);
+    this.#run(
+      `UPDATE item SET ${assignments} WHERE iid = ?`,
+      ...names.map((name) => change[name as keyof ItemChange]),
+      item.iid,
+    );
     const closes = change.phase !== undefined && isTerminal(change.phase) && !isTerminal(item.phase);
     this.#run('UPDATE run SET changed = changed + 1, open = open - ? WHERE rn = ?', closes ? 1 : 0, item.rn);
   }
 
   /* ---- controls ---- */
+
+  controlled(id: string): boolean {
+    return this.#one('SELECT 1 FROM control WHERE id = ?', id) !== undefined;
+  }
 
   /** False when this control took effect before. */
   claimControl(id: string, at: number): boolean {

@@ -67,8 +67,7 @@ export const blobs: Check = {
       if (problem !== undefined) refuse(`${nameOf(attempt)}: the provenance statement ${problem}`);
       present.statements++;
     }
-    // Reading the events of every attempt again is worth it only where there are results.
-    for (const attempt of present.blobs > 0 ? replay.attempts : []) {
+    for (const attempt of replay.attempts) {
       const result = await checkResult(context, attempt);
       if (result) results.push(result);
     }
@@ -115,12 +114,12 @@ function viewOf(context: Context, attempt: Attempt): AttemptView {
 }
 
 async function checkResult(context: Context, attempt: Attempt): Promise<WorkerResult | undefined> {
-  if (attempt.reconciledLine === undefined) return undefined;
-  const { fired, reconciled } = viewOf(context, attempt);
-  const name = reconciled!.result && bundleFile.blob(reconciled!.result.sha256);
-  const size = name === undefined ? undefined : context.files.get(name);
-  if (name === undefined || size === undefined) return undefined;
+  if (attempt.result === undefined) return undefined;
+  const name = bundleFile.blob(attempt.result);
+  const size = context.files.get(name);
+  if (size === undefined) return undefined;
   if (size > OUTPUT_JSON_BYTES_MAX) refuse(`${quote(name)} is too large for a result`);
+  const { fired, reconciled } = viewOf(context, attempt);
   const result = readResult(name, await context.reader.read(name));
   const problem = resultProblem(result, fired, reconciled!);
   if (problem !== undefined) refuse(`${nameOf(attempt)}: the result ${problem}`);

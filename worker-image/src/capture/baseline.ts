@@ -77,7 +77,7 @@ export async function writeTree(
   const names = ['-r', '-z', '--name-only'];
   const list = base === undefined ? ['ls-tree', ...names, tree] : ['diff-tree', ...names, '--no-renames', base, tree];
   const took = await git(list, repo);
-
+  refuseIgnored(changes, took.toString('latin1').split('\0'));
   return tree;
 }
 

@@ -1,6 +1,6 @@
 /** What the workspace holds now, as git would store it: mode and object id of every file that can be in the patch. */
-import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, readSync } from 'node:fs';
+import { gitBlobStream } from '@pangolin/contracts/digest';
 import { AttemptFailure } from '../failure.ts';
 import {
   closeDir,
@@ -161,7 +161,7 @@ class Scanner implements Scan {
   }
 
   #hashFile(fd: number, size: number, path: BytePath): string {
-    const hash = createHash(this.#rules.hash).update(`blob ${size}\0`);
+    const hash = gitBlobStream(this.#rules.hash, size);
     let left = size;
     while (left > 0) {
       const got = readSync(fd, BUFFER, 0, Math.min(left, BUFFER.length), null);
@@ -173,7 +173,7 @@ class Scanner implements Scan {
   }
 
   #add(path: BytePath, mode: FileMode, content: Buffer): void {
-    const oid = createHash(this.#rules.hash).update(`blob ${content.length}\0`).update(content).digest('hex');
+    const oid = gitBlobStream(this.#rules.hash, content.length).update(content).digest('hex');
     this.entries.set(path, { mode, oid, size: content.length });
   }
 

@@ -4,6 +4,7 @@ import type { Context } from '../../context.ts';
 import { exitCodeOf, followRun, type RunChange } from '../../read/follow.ts';
 import { readStatus } from '../../read/runs.ts';
 import { parseRunTarget } from '../../read/target.ts';
+import { terminalWidth } from '../../terminal.ts';
 import { countsOf, durationOf, itemLine, paintPhase } from '../../render/run.ts';
 
 export const watch = command({
@@ -50,9 +51,14 @@ async function printChange(context: Context, { status, changed }: RunChange): Pr
   const clear = interactive ? CLEAR_LINE : '';
   const time = status.updatedAt.slice(11, 19);
   for (const item of changed) await context.print(`${clear}${time}  ${itemLine(item, paint)}`);
-  const sealed = status.sealedAt !== undefined;
-  const summary = `${status.run}  ${paintPhase(paint, status.phase)}${sealed ? ', sealed' : ''}  ${countsOf(status)}  ${durationOf(status)}`;
-  if (status.phase !== 'running') await context.print(`${clear}${time}  ${summary}`);
-  else if (interactive)
-    await context.write(Buffer.from(`${clear}${summary.slice(0, Math.max(20, process.stdout.columns - 1))}`));
+  const sealed = status.sealedAt !== undefined ? ', sealed' : '';
+  const rest = `${sealed}  ${countsOf(status)}  ${durationOf(status)}`;
+  if (status.phase !== 'running') {
+    await context.print(`${clear}${time}  ${status.run}  ${paintPhase(paint, status.phase)}${rest}`);
+  } else if (interactive) {
+    // Without colour, because it is cut to one line, and a cut through an escape sequence would show.
+    await context.write(
+      Buffer.from(`${clear}${`${status.run}  ${status.phase}${rest}`.slice(0, terminalWidth() - 1)}`),
+    );
+  }
 }

@@ -1,0 +1,49 @@
+/** A named queue as users declare it (`kind: Queue`), and the admitted form. */
+import Type, { type Static } from 'typebox';
+import { ID_PATTERN } from './ids.ts';
+import { Duration } from './pipeline.ts';
+
+const closed = { additionalProperties: false } as const;
+
+export const CONCURRENCY_MAX = 100_000;
+
+/** How a queue's runs grow: see docs/patterns.md. */
+export const Pattern = Type.Union(
+  [Type.Literal('static-dag'), Type.Literal('pipeline'), Type.Literal('map-reduce'), Type.Literal('quorum')],
+  { description: 'static-dag (the default): runs are what was submitted. The others let items append new ones.' },
+);
+export type Pattern = Static<typeof Pattern>;
+
+export const QueueFile = Type.Object(
+  {
+    apiVersion: Type.Literal('pangolin.dev/v1'),
+    kind: Type.Literal('Queue'),
+    metadata: Type.Object({ name: Type.String({ pattern: ID_PATTERN }) }, closed),
+    spec: Type.Object(
+      {
+        concurrency: Type.Integer({
+          minimum: 1,
+          maximum: CONCURRENCY_MAX,
+          description: 'Items that may hold a task at once.',
+        }),
+        pattern: Type.Optional(Pattern),
+        rateLimit: Type.Optional(
+          Type.Object(
+            { starts: Type.Integer({ minimum: 1, maximum: 1_000_000 }), per: Duration },
+            { ...closed, description: 'At most so many task starts per duration.' },
+          ),
+        ),
+        paused: Type.Optional(Type.Boolean({ description: 'Starts nothing until it is resumed.' })),
+      },
+      closed,
+    ),
+  },
+  { ...closed, title: 'Pangolin Queue', $id: 'https://pangolin.dev/schema/queue.v1.schema.json' },
+);
+export type QueueFile = Static<typeof QueueFile>;
+
+export interface AdmittedQueue {
+  readonly concurrency: number;
+  readonly pattern: Pattern;
+  readonly rateLimit?: { readonly starts: number; readonly perMs: number };
+}

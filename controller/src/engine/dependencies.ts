@@ -1,0 +1,158 @@
+/** What an item waits for, and what the end of one item means for those behind it. */
+import { isTerminal, type Phase } from '@pangolin/contracts/reasons';
+import type { AdmittedItem } from '@pangolin/contracts/run';
+import type { ItemRow, Rule, RunRow } from '../store/state.ts';
+import type { Pass } from './pass.ts';
+import { PLACES_PER_PRIORITY } from './queues.ts';
+
+interface Wait {
+  readonly from: string;
+  readonly rule: Rule | 'any';
+  readonly grp: string;
+}
+
+/** The edges of an item: one per dependency, and one group per any-of need. */
+function waitsOf(spec: AdmittedItem): Wait[] {
+  const plain = spec.depends_on.map((from): Wait => ({ from, rule: spec.when?.[from] ?? 'done', grp: '' }));
+  const groups = Object.entries(spec.needs ?? {}).flatMap(([key, need]) =>
+    'oneOf' in need
+      ? [...new Set(need.oneOf.map(({ from }) => from))].map((from): Wait => ({ from, rule: 'any', grp: key }))
+      : [],
+  );
+  return [...plain, ...groups];
+}
+
+/** Adds items whose sources are among them or in the run already, and lets those begin that wait for nothing. */
+export function addItems(pass: Pass, run: RunRow, items: readonly AdmittedItem[]): void {
+  const { state } = pass.engine;
+  const rows = new Map(items.map((spec) => [spec.id, state.insertItem(run, spec)]));
+  state.grown(run.rn, items.length, items.filter(({ onExit }) => onExit).length);
+  const ended = new Map<string, Phase>();
+  const sourceOf = (id: string): number => {
+    const added = rows.get(id);
+    if (added !== undefined) return added;
+    const existing = state.item(run.rn, id)!;
+    if (isTerminal(existing.phase)) ended.set(id, existing.phase);
+    return existing.iid;
+  };
+  const free: number[] = [];
+  const doomed: number[] = [];
+  for (const spec of items) {
+    const dst = rows.get(spec.id)!;
+    const waits = waitsOf(spec).map((wait) => ({ ...wait, src: sourceOf(wait.from) }));
+    for (const { src, grp, rule } of waits) state.insertEdge({ src, dst, grp, rule });
+    const plain = waits.filter(({ rule }) => rule !== 'any');
+    const groups = Map.groupBy(
+      waits.filter(({ rule }) => rule === 'any'),
+      ({ grp }) => grp,
+    );
+    let unmet = spec.onExit ? 1 : 0;
+    let lost = false;
+    for (const { from, rule } of plain) {
+      const phase = ended.get(from);
+      if (phase === undefined) unmet++;
+      else if (!satisfies(rule as Rule, phase)) lost = true;
+    }
+    for (const [grp, members] of groups) {
+      if (members.some(({ from }) => ended.get(from) === 'done')) continue;
+      const undecided = members.filter(({ from }) => !ended.has(from)).length;
+      if (undecided === 0) lost = true;
+      else {
+        state.insertGroup(dst, grp, undecided);
+        unmet++;
+      }
+    }
+    state.setUnmet(dst, unmet);
+    if (lost) doomed.push(dst);
+    else if (unmet === 0) free.push(dst);
+  }
+  for (const iid of free) makeReady(pass, state.itemById(iid), run);
+  for (const iid of doomed) skip(pass, state.itemById(iid), run, 'a dependency of it had ended otherwise');
+}
+
+function satisfies(rule: Rule, phase: Phase): boolean {
+  if (rule === 'always') return true;
+  return rule === 'done' ? phase === 'done' : phase === 'failed' || phase === 'denied';
+}
+
+/**
+ * The item waits for nothing but a slot. Its place is after the last one of its own run, and never before the place
+ * that the queue has reached: runs take turns, however many items each of them has.
+ */
+export function makeReady(pass: Pass, item: ItemRow, run: RunRow): void {
+  const { state, memory } = pass.engine;
+  const tag = Math.max(memory.runTag(run) + 1, memory.queues.get(item.queue).tag);
+  memory.runTags.set(run.rn, tag);
+  const wait = queueTimeout(item);
+  state.change(item, {
+    phase: 'ready',
+    reason: 'WaitingForSlot',
+    message: null,
+    runnable: 1,
+    tag,
+    rank: tag - item.priority * PLACES_PER_PRIORITY,
+    due_at: wait === undefined ? null : pass.now + wait,
+  });
+}
+
+/** Only few items have one; the text tells without parsing the rest. */
+export function queueTimeout(item: ItemRow): number | undefined {
+  return item.spec.includes('"queueTimeoutMs"') ? (JSON.parse(item.spec) as AdmittedItem).queueTimeoutMs : undefined;
+}
+
+/** `source` has ended as its row says: releases what waited for that, skips what waited for something else. Iterative: chains are long. */
+export function settleDependents(pass: Pass, source: ItemRow, run: RunRow): void {
+  const { state } = pass.engine;
+  // Grows while it is walked.
+  const ended: { readonly iid: number; readonly id: string; readonly phase: Phase }[] = [
+    { iid: source.iid, id: source.item_id, phase: state.itemById(source.iid).phase },
+  ];
+  for (const { iid, id, phase } of ended) {
+    for (const edge of state.edgesFrom(iid)) {
+      const outcome =
+        edge.rule === 'any'
+          ? decideAny(pass, edge.dst, edge.grp, phase)
+          : satisfies(edge.rule, phase)
+            ? 'satisfied'
+            : 'lost';
+      if (outcome === 'undecided') continue;
+      const item = state.itemById(edge.dst);
+      if (isTerminal(item.phase)) continue;
+      if (outcome === 'lost') {
+        skip(
+          pass,
+          item,
+          run,
+          phase === 'done' ? `${id} succeeded, and it waits for a failure` : `${id} did not succeed`,
+        );
+        ended.push({ iid: item.iid, id: item.item_id, phase: 'skipped' });
+      } else if (state.satisfy(item.iid) === 0) makeReady(pass, item, run);
+    }
+  }
+}
+
+function decideAny(pass: Pass, dst: number, grp: string, phase: Phase): 'satisfied' | 'lost' | 'undecided' {
+  const { state } = pass.engine;
+  if (phase === 'done') return state.decideGroup(dst, grp) ? 'satisfied' : 'undecided';
+  const left = state.ruleOut(dst, grp);
+  return left === 0 && state.decideGroup(dst, grp) ? 'lost' : 'undecided';
+}
+
+function skip(pass: Pass, item: ItemRow, run: RunRow, message: string): void {
+  pass.event(run.run_id, {
+    kind: 'item.skipped',
+    itemId: item.item_id,
+    attempt: item.attempt,
+    reason: 'DependencyFailed',
+  });
+  pass.engine.state.change(item, {
+    phase: 'skipped',
+    reason: 'DependencyFailed',
+    message,
+    due_at: null,
+    runnable: 0,
+    blocked_on: null,
+    finished_at: pass.now,
+  });
+  pass.engine.memory.touched.add(item.rn);
+}

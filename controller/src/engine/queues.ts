@@ -1,0 +1,105 @@
+/** The named queues: how many of their items run at once, how fast they start, and in which order. */
+import { DEFAULTS } from '@pangolin/contracts/run';
+import type { AdmittedQueue } from '@pangolin/contracts/queue';
+import type { StateStore } from '../store/state.ts';
+
+/** A point of priority is worth this many places in the queue: it moves ahead, and still nothing waits for ever. */
+export const PLACES_PER_PRIORITY = 1000;
+
+interface Queue {
+  readonly spec: AdmittedQueue;
+  readonly paused: boolean;
+  active: number;
+  /** The furthest place that was dispatched: where a new run begins, so that it waits for no older run to drain. */
+  tag: number;
+  /** Starts that may happen now, and when that was counted. */
+  tokens: number;
+  countedAt: number;
+}
+
+export class Queues {
+  readonly #state: StateStore;
+  readonly #fallback: AdmittedQueue;
+  readonly #queues = new Map<string, Queue>();
+
+  /** `fallback` is the default queue, until somebody declares one of its name. */
+  constructor(state: StateStore, fallback: AdmittedQueue) {
+    this.#state = state;
+    this.#fallback = fallback;
+    this.reload();
+  }
+
+  /** Reads the declarations again. What is counted of each queue stays. */
+  reload(): void {
+    const rows = this.#state.queues();
+    if (!rows.some(({ name }) => name === DEFAULTS.queue))
+      rows.push({ name: DEFAULTS.queue, spec: JSON.stringify(this.#fallback), paused: 0 });
+    for (const { name, spec, paused } of rows) {
+      const admitted = JSON.parse(spec) as AdmittedQueue;
+      const known = this.#queues.get(name) ?? {
+        active: 0,
+        tag: this.#state.furthestTag(name),
+        tokens: Infinity,
+        countedAt: 0,
+      };
+      const tokens = Math.min(known.tokens, admitted.rateLimit?.starts ?? Infinity);
+      this.#queues.set(name, { ...known, tokens, spec: admitted, paused: paused === 1 });
+    }
+  }
+
+  has(name: string): boolean {
+    return this.#queues.has(name);
+  }
+
+  get(name: string): Queue {
+    return this.#queues.get(name)!;
+  }
+
+  names(): string[] {
+    return [...this.#queues.keys()];
+  }
+
+  get active(): number {
+    return [...this.#queues.values()].reduce((sum, { active }) => sum + active, 0);
+  }
+
+  resetActive(): void {
+    for (const queue of this.#queues.values()) queue.active = 0;
+  }
+
+  /** How many items may start now. */
+  free(name: string, now: number): number {
+    const queue = this.get(name);
+    if (queue.paused) return 0;
+    return Math.min(queue.spec.concurrency - queue.active, Math.floor(this.#tokens(queue, now)));
+  }
+
+  /** When a queue that only its rate holds back may start the next item, in ms from now. */
+  nextStartMs(now: number): number | undefined {
+    const waits = [...this.#queues.values()].map((queue) => {
+      const { rateLimit, concurrency } = queue.spec;
+      if (!rateLimit || queue.paused || queue.active >= concurrency) return Infinity;
+      const missing = 1 - this.#tokens(queue, now);
+      return missing <= 0 ? Infinity : Math.ceil((missing * rateLimit.perMs) / rateLimit.starts);
+    });
+    const next = Math.min(Infinity, ...waits);
+    return next === Infinity ? undefined : next;
+  }
+
+  started(name: string, tag: number): void {
+    const queue = this.get(name);
+    queue.active += 1;
+    queue.tag = Math.max(queue.tag, tag);
+    queue.tokens -= 1;
+  }
+
+  #tokens(queue: Queue, now: number): number {
+    const { rateLimit } = queue.spec;
+    if (!rateLimit) return Infinity;
+    const gained =
+      queue.countedAt === 0 ? rateLimit.starts : ((now - queue.countedAt) * rateLimit.starts) / rateLimit.perMs;
+    queue.tokens = Math.min(rateLimit.starts, Math.max(0, queue.tokens === Infinity ? 0 : queue.tokens) + gained);
+    queue.countedAt = now;
+    return queue.tokens;
+  }
+}

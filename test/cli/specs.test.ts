@@ -1,0 +1,118 @@
+/** Commands over files alone, the registry, and the small ones. */
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { actorOfSubmission, submissionName } from '@pangolin/contracts/submission';
+import { encodeSegment } from '@pangolin/contracts/ids';
+import { exampleStorage, pangolin, root, StorageFolder, tempDir } from './harness.ts';
+
+const PIPELINE = `apiVersion: pangolin.dev/v1
+kind: Pipeline
+metadata: { name: dev.build }
+spec: { blocks: [ { kind: script, command: make } ] }
+`;
+
+test('validate and render need no storage and no controller', async () => {
+  const file = join(root, 'examples', 'edits.yaml');
+  const cwd = tempDir();
+  const valid = await pangolin(['orch', 'validate', file], { cwd });
+  assert.deepEqual([valid.code, valid.stdout], [0, `${file} is valid: run edits, 6 items\n`], valid.stderr);
+  const rendered = JSON.parse((await pangolin(['orch', 'render', file], { cwd })).stdout) as {
+    id: string;
+    items: { id: string; timeoutMs: number; depends_on: string[] }[];
+  };
+  const extend = rendered.items.find(({ id }) => id === 'extend');
+  assert.deepEqual([rendered.id, extend?.timeoutMs, extend?.depends_on], ['edits', 300_000, ['header']]);
+});
+
+test('validate shows the line with a caret, or lists the problems as JSON', async () => {
+  const input = '{\n  "id": "x",\n  "itmes": []\n}\n';
+  const text = await pangolin(['orch', 'validate', '-'], { input });
+  assert.equal(text.code, 2);
+  assert.match(text.stderr, /^stdin:3:3 UnknownField \/itmes .*$\n {4}3 \| {3}"itmes": \[\]$\n {6}\| {3}\^$/m);
+  assert.match(text.stderr, /hint: .*items/);
+  const json = await pangolin(['orch', 'validate', '-', '-o', 'json'], { input });
+  const { ok, problems } = JSON.parse(json.stdout) as { ok: boolean; problems: { line: number; code: string }[] };
+  assert.deepEqual([json.code, ok], [2, false]);
+  assert.ok(problems.some(({ line, code }) => line === 3 && code === 'UnknownField'));
+});
+
+test('a pipeline is validated, registered once per content, listed and shown', async () => {
+  const storage = new StorageFolder();
+  const cwd = tempDir();
+  writeFileSync(join(cwd, 'p.yaml'), PIPELINE);
+  const at = (...args: string[]) => pangolin(['--storage', storage.dir, 'pipeline', ...args], { cwd });
+  assert.match(
+    (await at('validate', 'p.yaml')).stdout,
+    /^p\.yaml is valid: pipeline dev\.build, sha256:[0-9a-f]{64}\n$/,
+  );
+  assert.match((await at('register', 'p.yaml', '--actor', 'human:ada')).stdout, /^registered dev\.build@sha256:/);
+  assert.match((await at('register', 'p.yaml')).stdout, /^unchanged dev\.build@sha256:/);
+  const { pipelines } = JSON.parse((await at('list', '-o', 'json')).stdout) as {
+    pipelines: { name: string; actor: string; versions: number }[];
+  };
+  assert.deepEqual(
+    pipelines.map(({ name, actor, versions }) => [name, actor, versions]),
+    [['dev.build', 'human:ada', 1]],
+  );
+  const shown = JSON.parse((await at('show', 'dev.build')).stdout) as { name: string; spec: unknown };
+  assert.deepEqual([shown.name, shown.spec], ['dev.build', { blocks: [{ kind: 'script', command: 'make' }] }]);
+  assert.match((await at('show', 'dev.biuld')).stderr, /Did you mean dev\.build\?/);
+  writeFileSync(join(cwd, 'bad.yaml'), PIPELINE.replace('command', 'comand'));
+  const bad = await at('register', 'bad.yaml');
+  assert.equal(bad.code, 2);
+  assert.match(bad.stderr, /^bad\.yaml:4:/m);
+});
+
+test('init writes an example that validates, and never overwrites', async () => {
+  const cwd = tempDir();
+  assert.equal((await pangolin(['init'], { cwd })).stdout, 'created run.yaml\ncreated .pangolin\n');
+  assert.equal((await pangolin(['orch', 'validate', 'run.yaml'], { cwd })).code, 0);
+  writeFileSync(join(cwd, 'run.yaml'), 'mine');
+  assert.equal((await pangolin(['init'], { cwd })).stdout, 'kept run.yaml\nkept .pangolin\n');
+  assert.equal(readFileSync(join(cwd, 'run.yaml'), 'utf8'), 'mine');
+});
+
+test('doctor reports every check, and fails when the storage does not work', async () => {
+  const storage = exampleStorage();
+  const good = await pangolin(['--storage', storage.dir, 'doctor', '-o', 'json'], {
+    env: { DOCKER_HOST: 'unix:///no/such/socket' },
+  });
+  const { checks } = JSON.parse(good.stdout) as { checks: { name: string; status: string }[] };
+  assert.deepEqual(
+    checks.map(({ name, status }) => [name, status]),
+    [
+      ['node', 'ok'],
+      ['git', 'ok'],
+      ['storage', 'ok'],
+      ['docker', 'warn'],
+      ['controller', 'warn'],
+    ],
+  );
+  assert.equal(good.code, 0);
+  const bad = await pangolin(['--storage', join(storage.dir, 'nowhere'), 'doctor']);
+  assert.equal(bad.code, 6);
+  assert.match(bad.stdout, /^fail {2}storage/m);
+});
+
+test('the name of a submission carries its actor, and no other name does', () => {
+  const unique = '20261123T100000.000Z-5b1f0c2e9a7d';
+  for (const actor of ['human:ada', 'service:ci/main', 'agent:a~b.json', 'human:\u{1f9a1}']) {
+    const name = submissionName(actor, unique);
+    assert.equal(actorOfSubmission(name), actor);
+    assert.ok(encodeSegment(name).length + '.json'.length <= 255);
+    assert.doesNotMatch(name, /[/\\:]/);
+  }
+  for (const name of [
+    'run.yaml',
+    'notes~1.yaml',
+    'run.yaml~',
+    'x~bob.json',
+    'x~%E0%A4%A.json',
+    'x~human%3A%0Abad.json',
+    `x~human%3A${'a'.repeat(300)}.json`,
+  ]) {
+    assert.equal(actorOfSubmission(name), undefined, name);
+  }
+});

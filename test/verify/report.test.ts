@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { memoryReader } from '@pangolin/verify/readers/memory';
+import { renderReport } from '@pangolin/verify/render';
+import type { Report } from '@pangolin/verify/report';
+import { verifyBundle } from '@pangolin/verify/verify';
+import { eventsOf, forgeKeys, logOf, resealed, trustOf, type Files } from './forge.ts';
+import { isLower } from './harness.ts';
+import { tell } from './story.ts';
+
+const keys = forgeKeys();
+const trust = trustOf(keys);
+const { files } = tell(keys);
+const now = Date.parse('2026-04-01T00:00:00.000Z');
+const verify = (bundle: Files, change: { trust?: typeof trust | undefined } = { trust }): Promise<Report> =>
+  verifyBundle(memoryReader(bundle), change.trust, { now });
+const without = (pattern: RegExp): Files => new Map([...files].filter(([name]) => !pattern.test(name)));
+
+test('a whole bundle verifies, and the report says what that means', async () => {
+  const report = await verify(files);
+  assert.equal(report.verdict, 'verified');
+  assert.deepEqual(
+    { claim: report.claim, guarantee: report.guarantee, timeTier: report.timeTier, closure: report.closure },
+    {
+      claim: 'tamper-detecting',
+      guarantee: 'detect',
+      timeTier: 'asserted',
+      closure: { status: 'ok', edges: 4, unconfirmed: 0 },
+    },
+  );
+  assert.deepEqual(report.statements, { present: 7, withheld: 0, signed: 7 });
+  // The workspace is in the plan and was not exported.
+  assert.deepEqual(report.blobs, { present: 11, withheld: 1 });
+  assert.deepEqual(report.run?.counts, { done: 2, failed: 1, skipped: 1, cancelled: 0, denied: 0 });
+  assert.deepEqual(new Set(report.facts.map(({ observer }) => observer)), new Set(['controller', 'worker', 'agent']));
+  assert.deepEqual(
+    report.findings.map(({ code }) => code),
+    ['shared-user'],
+  );
+  assert.equal(report.checks.witnesses.result, 'n/a');
+});
+
+test('a lean bundle verifies, with everything withheld counted', async () => {
+  const report = await verify(without(/\//));
+  assert.equal(report.verdict, 'verified');
+  assert.deepEqual(report.blobs, { present: 0, withheld: 11 });
+  assert.deepEqual(report.statements, { present: 0, withheld: 7, signed: 0 });
+  assert.equal(report.checks.blobs.result, 'n/a');
+  assert.equal(report.checks.attestations.result, 'n/a');
+  assert.deepEqual(
+    report.findings.map(({ code }) => code),
+    ['plan-withheld', 'edges-unconfirmed'],
+  );
+  assert.equal(report.closure.unconfirmed, 2);
+});
+
+test('removing a blob lowers what the report says and nothing else', async () => {
+  const base = await verify(files);
+  for (const name of files.keys()) {
+    if (!name.startsWith('blobs/')) continue;
+    const bundle = new Map(files);
+    bundle.delete(name);
+    const report = await verify(bundle);
+    assert.equal(report.verdict, 'verified', name);
+    assert.ok(isLower(report, base), name);
+  }
+});
+
+test('without a trust file nothing is verified, and nothing is called tampered with', async () => {
+  const report = await verify(files, { trust: undefined });
+  assert.equal(report.verdict, 'incomplete');
+  assert.equal(report.failure, undefined);
+  for (const id of [
+    'signature',
+    'seal',
+    'checkpoint',
+    'inclusion',
+    'rebuild',
+    'time',
+    'attestations',
+    'witnesses',
+  ] as const) {
+    assert.equal(report.checks[id].result, 'n/a', id);
+    assert.match(report.checks[id].detail, /no trust file was given/, id);
+  }
+  assert.equal(report.checks.events.result, true);
+  assert.equal(report.checks.closure.result, true);
+  assert.equal(report.checks.blobs.result, true);
+});
+
+test('without a trust file a log that is not the sealed one still fails', async () => {
+  const events = eventsOf(files);
+  events[0].engine.version = '9';
+  const report = await verify(new Map(files).set('events.jsonl', logOf(events)), { trust: undefined });
+  assert.equal(report.failure, 'events');
+});
+
+test('a run that is not sealed is incomplete, whether it has ended or not', async () => {
+  const ended = await verify(without(/seal/));
+  assert.deepEqual([ended.verdict, ended.run?.status], ['incomplete', 'failed']);
+  const running = without(/seal|attestations|provenance|dispatch/).set(
+    'events.jsonl',
+    logOf(eventsOf(files).slice(0, 4)),
+  );
+  const report = await verify(new Map([...running].filter(([name]) => !name.startsWith('blobs/'))));
+  assert.equal(report.verdict, 'incomplete');
+  assert.equal(report.run?.status, 'running');
+  assert.match(report.checks.signature.detail, /not sealed/);
+});
+
+test('a failure names its class, and the checks behind it say that they were not made', async () => {
+  const bundle = resealed(keys, files, (events) => void (events.at(-1).counts.done = 9));
+  const report = await verify(bundle);
+  assert.deepEqual([report.verdict, report.failure, report.checks.events.result], ['failed', 'events', false]);
+  assert.equal(report.checks.closure.result, 'n/a');
+  assert.match(report.checks.closure.detail, /not checked because of what is wrong before it \(events\)/);
+});
+
+test('what the seal was to carry and does not is a finding, never a failure', async () => {
+  const bundle = resealed(keys, files, () => {}, {
+    statement: ({ predicate }) => (predicate.expects = { timestamp: ['tsa-1'], witnesses: 2, anchor: ['bucket'] }),
+  });
+  const report = await verify(bundle);
+  assert.equal(report.verdict, 'verified');
+  assert.deepEqual(report.findings.map(({ code }) => code).slice(0, 3), [
+    'timestamp-missing',
+    'witnesses-missing',
+    'anchor-not-checked',
+  ]);
+});
+
+test('a run from the future is a finding', async () => {
+  const report = await verifyBundle(memoryReader(files), trust, { now: 0 });
+  assert.ok(report.findings.some(({ code }) => code === 'completed-in-the-future'));
+});
+
+const keyLives: readonly [string, (signer: Record<string, unknown>) => void, 'verified' | 'failed'][] = [
+  [
+    'valid then and not any more',
+    (signer) => (signer.validFor = { start: '2026-01-01T00:00:00Z', end: '2026-03-20T00:00:00Z' }),
+    'verified',
+  ],
+  ['not valid yet', (signer) => (signer.validFor = { start: '2026-03-02T00:00:00Z' }), 'failed'],
+  [
+    'not valid any more',
+    (signer) => (signer.validFor = { start: '2026-01-01T00:00:00Z', end: '2026-02-01T00:00:00Z' }),
+    'failed',
+  ],
+  ['revoked before', (signer) => (signer.revokedAt = '2026-02-01T00:00:00Z'), 'failed'],
+  [
+    'revoked after, with nobody to say that it was used before',
+    (signer) => (signer.revokedAt = '2026-05-01T00:00:00Z'),
+    'failed',
+  ],
+];
+
+for (const [name, change, verdict] of keyLives) {
+  for (const [index, failure] of [
+    [0, 'time'],
+    [1, 'attestation'],
+  ] as const) {
+    test(`a key that is ${name} ${verdict === 'failed' ? 'does not count' : 'counts'} (${failure})`, async () => {
+      const report = await verify(files, { trust: trustOf(keys, (each) => change(each.signers[index])) });
+      assert.deepEqual(
+        [report.verdict, report.failure],
+        verdict === 'failed' ? ['failed', failure] : ['verified', undefined],
+      );
+    });
+  }
+}
+
+test('the checklist shows every check, and no control character of a bundle', async () => {
+  const text = renderReport(await verify(files));
+  assert.match(text, /^VERIFIED\./);
+  assert.equal(text.match(/^[✓✗–] /gmu)?.length, 12);
+  const evil = new Map(files).set('\u001b[2J\u202eevil', Buffer.from('x'));
+  const failed = renderReport(await verify(evil));
+  assert.match(failed, /^FAILED\./);
+  assert.match(failed, /✗ The bundle is a closed set/);
+  // eslint-disable-next-line no-control-regex -- that there is none is what is tested.
+  assert.doesNotMatch(failed, /[\u0000-\u0009\u000b-\u001f\u202e]/);
+});

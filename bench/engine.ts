@@ -78,7 +78,7 @@ async function complete(
       store,
       provider,
       files: noFiles,
-      admission: new Admission(store, async () => ({ ok: true, run })),
+      admission: new Admission(store, async () => ({ ok: true, document: { kind: 'Run', run } })),
       config: { tasksMax: Infinity, graceMs: 1000, bootMs: 60_000, resyncMs: 60_000 },
       log: pino({ level: 'silent' }),
       now: Date.now,
@@ -101,6 +101,7 @@ async function complete(
 const noFiles: TaskFiles = {
   layOut: async () => ({ inDir: '', outDir: '' }),
   booted: async () => true,
+  list: async () => [],
   discard: async () => {},
   collect: async () => ({ products: { outputs: {} }, partial: false, invalid: undefined, output: succeeded }),
 };

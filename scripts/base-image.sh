@@ -35,7 +35,9 @@ if [ "${#missing[@]}" -gt 0 ]; then
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
 fi
 
-npm_dir=$(npm root -g 2>/dev/null)/npm
+# By the program's own place: `npm root -g` answers for whichever Node comes first on the PATH.
+npm_dir=$(readlink -f "$(command -v npm || echo /)")
+npm_dir=${npm_dir%/bin/npm-cli.js}
 [ -f "$npm_dir/bin/npm-cli.js" ] || npm_dir=
 
 inputs=$({

@@ -12,7 +12,7 @@
 # but mmdebstrap.
 set -euo pipefail
 here=$(cd -- "$(dirname -- "$0")" && pwd)
-cache=${PANGOLIN_CI_CACHE:-${HOME:-/root}/.cache/pangolin-ci}
+cache=${PANGOLIN_CI_CACHE:-${HOME:?}/.cache/pangolin-ci}
 rootfs=$cache/s3-rootfs
 state=$cache/s3-run
 rgw_port=${PANGOLIN_S3_RGW_PORT:-18002}

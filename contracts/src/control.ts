@@ -19,7 +19,10 @@ export const Control = Type.Object(
         Type.Literal('reject'),
         Type.Literal('close'),
       ],
-      { description: 'pause and resume take a run or a queue, approve and reject an item; close ends an open-ended run.' },
+      {
+        description:
+          'pause and resume take a run or a queue, approve and reject an item; close ends an open-ended run.',
+      },
     ),
     run: Type.Optional(Id),
     /** Only this item; for retry, it and its descendants. */

@@ -24,7 +24,7 @@ export interface Receipt {
   readonly sha256: Sha256;
   readonly at: string;
   readonly verdict: 'accepted' | 'rejected';
-  readonly kind: 'Run' | 'Control' | 'unknown';
+  readonly kind: 'Run' | 'Queue' | 'Extension' | 'Control' | 'unknown';
   readonly run?: string;
   /** true: the same spec under the same id was admitted before; nothing changed. */
   readonly duplicate?: boolean;

@@ -15,7 +15,7 @@ import type { RunEvent } from '@pangolin/contracts/run-log';
 import type { Sandbox } from '@pangolin/contracts/task';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { openKeys, type Keys } from '@pangolin/controller/audit/keys';
-import { Admission } from '@pangolin/controller/engine/admission';
+import { Admission, type Admit } from '@pangolin/controller/engine/admission';
 import { Memory } from '@pangolin/controller/engine/engine';
 import { Queues } from '@pangolin/controller/engine/queues';
 import { Reconciler } from '@pangolin/controller/engine/reconcile';
@@ -117,6 +117,7 @@ function simFiles(backend: SimBackend): TaskFiles {
   return {
     layOut: async () => ({ inDir: '/in', outDir: '/out' }),
     booted: async (ref) => byRef(ref) !== undefined,
+    list: async () => [],
     discard: async () => {},
     collect: async (ref): Promise<Collection> => {
       const task = byRef(ref);
@@ -160,9 +161,9 @@ export class World {
     this.keys = await openKeys(join(this.dir, 'keys'));
     this.state = new StateStore(join(this.dir, 'state.db'));
     this.evidence = new EvidenceStore(this.state.db);
-    const admit = async (bytes: Buffer): Promise<{ ok: true; run: AdmittedRun }> => ({
+    const admit: Admit = async (bytes) => ({
       ok: true,
-      run: JSON.parse(bytes.toString()) as AdmittedRun,
+      document: { kind: 'Run', run: JSON.parse(bytes.toString()) as AdmittedRun },
     });
     this.reconciler = new Reconciler(
       {

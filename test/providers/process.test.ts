@@ -183,9 +183,11 @@ describe('the process provider', () => {
     assert.deepEqual(await left(bench, task.name), []);
   });
 
-  it('kills orphans that left the session of their task, where it has a network of its own', async (t) => {
+  it('kills orphans that left the session and the environment of their task, where it has a network of its own', async (t) => {
     if (bench.provider.enforce({}).network !== 'none') return t.skip('this kernel gives no network namespaces');
-    const task = bench.task(`setsid -f sh -c 'echo $$ >"$PANGOLIN_OUT/orphan"; ${FOREVER}'; exit 0`);
+    const task = bench.task(
+      `env -i PATH="$PATH" out="$PANGOLIN_OUT" setsid -f sh -c 'echo $$ >"$out/orphan"; ${FOREVER}'; exit 0`,
+    );
     await bench.provider.start(task);
     await ended(bench.provider, task.name);
     const orphan = Number(await written(task, 'orphan'));
@@ -218,10 +220,26 @@ describe('the process provider', () => {
     }
   });
 
+  it('kills children that left the session of a task which shares the host’s network', async () => {
+    const task = bench.task(
+      `setsid sh -c '(${FOREVER}) & ${FOREVER}' & (${FOREVER}) & echo up >"$PANGOLIN_OUT/up"; ${FOREVER}`,
+      { network: 'open' },
+    );
+    await bench.provider.start(task);
+    await written(task, 'up');
+    await until(
+      'all five run',
+      async () => (await left(bench, task.name)).filter((what) => what.startsWith('process')).length >= 5,
+    );
+    await bench.provider.stop(task.name, 0);
+    await ended(bench.provider, task.name);
+    await until('none is left', async () => !(await left(bench, task.name)).some((what) => what.startsWith('process')));
+  });
+
   it('does not let a root worker back into the network of the host', async (t) => {
     if (process.getuid?.() !== 0) return t.skip('only root could');
     const task = bench.task(
-      'nsenter --net=/proc/1/ns/net true && echo in >"$PANGOLIN_OUT/in"; echo out >"$PANGOLIN_OUT/out"',
+      `nsenter --net=/proc/${process.pid}/ns/net true && echo in >"$PANGOLIN_OUT/in"; echo out >"$PANGOLIN_OUT/out"`,
     );
     await bench.provider.start(task);
     await written(task, 'out');
@@ -230,18 +248,17 @@ describe('the process provider', () => {
 
   it('isolates the network for an ordinary user too, who keeps his id', async (t) => {
     if (process.getuid?.() !== 0) return t.skip('only root can become somebody else');
+    // Imported before it becomes somebody else, who may not read this checkout.
     const probe = `import { probeConfinement } from ${JSON.stringify(import.meta.resolve('@pangolin/controller/providers/process-supervisor'))};
       import { spawnSync } from 'node:child_process';
+      process.chdir('/');
+      process.setgroups([]);
+      process.setgid(65534);
+      process.setuid(65534);
       const c = probeConfinement();
-      if (!c.network) { console.log('none'); process.exit(); }
-      const [file, ...args] = [...c.network, ...c.inNamespace, ...(c.privileges ?? []), 'sh', '-c', 'id -u; grep CapEff /proc/self/status; cat /proc/net/dev | wc -l'];
-      console.log(spawnSync(file, args, { encoding: 'utf8' }).stdout);`;
-    const text = execFileSync(process.execPath, ['--input-type=module', '-e', probe], {
-      encoding: 'utf8',
-      uid: 65534,
-      gid: 65534,
-      cwd: '/',
-    });
+      const [file, ...args] = [...(c.network ?? ['echo', 'none']), ...c.inNamespace, ...(c.privileges ?? []), 'sh', '-c', 'id -u; grep CapEff /proc/self/status; cat /proc/net/dev | wc -l'];
+      console.log(c.network ? spawnSync(file, args, { encoding: 'utf8' }).stdout : 'none');`;
+    const text = execFileSync(process.execPath, ['--input-type=module', '-e', probe], { encoding: 'utf8' });
     if (text.trim() === 'none') return t.skip('this kernel gives no user namespaces');
     // Two header lines and loopback.
     assert.deepEqual(text.trim().split('\n'), ['65534', 'CapEff:\t0000000000000000', '3']);

@@ -2,13 +2,10 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, test } from 'node:test';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { sha256, sha256Stream, type Sha256 } from '@pangolin/contracts/digest';
-import { isPangolinError, type ErrorCode } from '@pangolin/contracts/errors';
 import type { ObjectStore } from '@pangolin/storage/object-store';
+import { allKeys, bigStream, fails, heldBytes, increment, until } from './tools.ts';
 
 export interface Space {
   readonly store: ObjectStore;
@@ -26,52 +23,6 @@ export interface Conformance {
   readonly many?: number;
   /** Legal keys that this server, not our store, cannot take. */
   readonly unsupportedKeys?: readonly string[];
-}
-
-export const fails = (code: ErrorCode) => (error: unknown) =>
-  isPangolinError(error, code) || assert.fail(String(error));
-
-/** Waits until `ready`, looking again every few milliseconds. */
-export async function until(what: string, ready: () => boolean | Promise<boolean>, timeoutMs = 20_000): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (!(await ready())) {
-    if (performance.now() > deadline) assert.fail(`not within ${timeoutMs} ms: ${what}`);
-    await sleep(10);
-  }
-}
-
-export async function allKeys(store: ObjectStore, prefix: string, limit?: number): Promise<string[]> {
-  const keys: string[] = [];
-  for (let after: string | undefined; ;) {
-    const page = await store.list(prefix, { ...(after === undefined ? {} : { after }), ...(limit ? { limit } : {}) });
-    keys.push(...page.objects.map((object) => object.key));
-    if (page.next === undefined) return keys;
-    after = page.next;
-  }
-}
-
-setFlagsFromString('--expose-gc');
-const collectGarbage = runInNewContext('gc') as () => void;
-
-/** Bytes of buffers that somebody still holds. */
-export function heldBytes(): number {
-  collectGarbage();
-  return process.memoryUsage().arrayBuffers;
-}
-
-/** A stream of `size` bytes in fresh chunks of 64 KiB; `look` is called now and then while it is read. */
-export function bigStream(size: number, look: () => void = () => undefined): Readable {
-  const chunk = 64 * 1024;
-  let made = 0;
-  return new Readable({
-    highWaterMark: chunk,
-    read() {
-      if (made >= size) return void this.push(null);
-      if (made % (4 * 2 ** 20) === 0) look();
-      made += chunk;
-      this.push(Buffer.alloc(chunk, made / chunk));
-    },
-  });
 }
 
 export const HOSTILE_KEYS = [
@@ -421,26 +372,12 @@ export function conformance(name: string, { open, skip, many = 2_000, unsupporte
       await until('a callback for a deletion', () => seen.includes('inbox/'));
       await stop();
       seen.length = 0;
+      let later = false;
+      const stopLater = await store.watch(['inbox/'], () => (later = true));
       await other.put('inbox/four.yaml', 'x');
-      await sleep(100);
+      await until('a callback of the watch that goes on', () => later);
+      await stopLater();
       assert.deepEqual(seen, []);
     });
   });
-}
-
-/** Adds 1 `times` times, each time reading, comparing and swapping until it worked. */
-export async function increment(store: ObjectStore, key: string, times: number): Promise<void> {
-  for (let done = 0; done < times;) {
-    const info = await store.head(key);
-    assert.ok(info);
-    const value = await store.get(key);
-    // What was read may be newer than what was asked about; then the swap fails, which is the point.
-    try {
-      if (sha256(value) !== info.sha256) continue;
-      await store.put(key, String(Number(value) + 1), { ifMatch: info.etag });
-      done++;
-    } catch (error) {
-      if (!isPangolinError(error, 'PRECONDITION')) throw error;
-    }
-  }
 }

@@ -6,7 +6,7 @@ import { sha256 } from '@pangolin/contracts/digest';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import type { S3Place } from '@pangolin/storage/s3-place';
 import { s3Store } from '@pangolin/storage/s3-store';
-import { bigStream, fails } from './conformance.ts';
+import { bigStream, fails } from './tools.ts';
 import { faultProxy, type Fault, type FaultProxy } from './fault-proxy.ts';
 import { freshPlace, moto, rgw, type S3Server } from './s3-servers.ts';
 

@@ -5,7 +5,7 @@ import { sha256 } from '@pangolin/contracts/digest';
 import { presignGet, presignPost, type PostGrant } from '@pangolin/storage/s3-grants';
 import type { S3Place } from '@pangolin/storage/s3-place';
 import { s3Store } from '@pangolin/storage/s3-store';
-import { bigStream, fails, until } from './conformance.ts';
+import { bigStream, fails, until } from './tools.ts';
 import { freshPlace, rgw } from './s3-servers.ts';
 
 const KEY = 'cas/sha256/ab/ü +%2F&x=y';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseS3Location } from '@pangolin/storage/s3-location';
 import { openS3Place } from '@pangolin/storage/s3-place';
-import { fails } from './conformance.ts';
+import { fails } from './tools.ts';
 
 const plain = {
   bucket: 'bucket',

@@ -17,7 +17,7 @@ import { PART_BYTES } from '@pangolin/storage/s3-upload';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { allKeys, bigStream, fails } from './conformance.ts';
+import { allKeys, bigStream, fails } from './tools.ts';
 import { dbstore, freshPlace, makeVersioned, moto, rgw } from './s3-servers.ts';
 
 describe('an S3 store', { skip: rgw.skip }, () => {

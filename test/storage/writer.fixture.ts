@@ -1,7 +1,7 @@
 /** Another process on a folder store: `count ROOT TIMES`, `replace ROOT`, `slow ROOT`. */
 import { Readable } from 'node:stream';
 import { openFolderStore } from '@pangolin/storage/folder-store';
-import { increment } from './conformance.ts';
+import { increment } from './tools.ts';
 
 const [, , what, root = '', times] = process.argv;
 const store = await openFolderStore(root);

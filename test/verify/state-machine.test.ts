@@ -7,27 +7,25 @@ import { forgeKeys, jcs, logOf, ORIGIN, renumber, sealOf, sha, trustOf, type Fil
 const keys = forgeKeys();
 const trust = trustOf(keys);
 
-/** A sealed bundle of these events, between run.submitted and run.completed, of the items `a` ← `b`. */
-function bundle(events: readonly Json[], completed: Json): Files {
-  const pipeline = { blocks: [] };
-  const digest = sha(jcs(pipeline));
-  const item = (id: string, depends: string[]) => ({
-    id,
-    depends_on: depends,
-    pipeline: { sha256: digest },
-    timeoutMs: 1,
-  });
-  const plan = jcs({
-    schema: 'admitted-run/1',
-    id: 'run-1',
-    pipelines: { [digest]: pipeline },
-    items: [item('a', []), item('b', ['a'])],
-  });
+const pipeline = { blocks: [] };
+const pipelines = { [sha(jcs(pipeline))]: pipeline };
+
+function item(id: string, depends: string[] = [], more: Json = {}): Json {
+  return { id, depends_on: depends, pipeline: { sha256: sha(jcs(pipeline)) }, timeoutMs: 1, ...more };
+}
+
+/** A sealed bundle of these events, between run.submitted and run.completed. */
+function bundle(
+  events: readonly Json[],
+  completed: Json,
+  plan: Json = { items: [item('a'), item('b', ['a'])] },
+): Files {
+  const planned = jcs({ schema: 'admitted-run/1', id: 'run-1', pipelines, ...plan });
   const submitted = {
     kind: 'run.submitted',
     schema: 'run-log/1',
     logOrigin: ORIGIN,
-    plan: { sha256: sha(plan) },
+    plan: { sha256: sha(planned) },
     nonce: '0'.repeat(32),
     engine: { name: 'e', version: '1' },
   };
@@ -37,7 +35,7 @@ function bundle(events: readonly Json[], completed: Json): Files {
   return new Map([
     ['events.jsonl', log],
     ['seal.sigstore.json', sealOf(keys, log)],
-    [`blobs/${sha(plan)}`, plan],
+    [`blobs/${sha(planned)}`, planned],
   ]);
 }
 
@@ -144,7 +142,7 @@ const impossible: readonly [string, Json[], Json, RegExp][] = [
     'an attempt is never reconciled',
     [fired('a'), skipped('b', 'DependencyFailed')],
     { status: 'failed', counts: { skipped: 1 } },
-    /no dependency of "b" had failed/,
+    /no dependency of "b" had ended otherwise/,
   ],
   [
     'a failed item is skipped besides',
@@ -211,3 +209,255 @@ for (const [name, events, completed, why] of impossible) {
     assert.match(report.checks.events.detail, why);
   });
 }
+
+/* ---- conditions, alternatives, approvals, growth ---- */
+
+const ended = (itemId: string, status = 'done', reason = 'Succeeded'): Json[] => [
+  fired(itemId),
+  reconciled(itemId, status, reason),
+];
+/** Done, with a patch whose digest follows from the item's name. */
+const produced = (itemId: string): Json[] => [
+  fired(itemId),
+  {
+    ...reconciled(itemId, 'done', 'Succeeded'),
+    outputs: { patch: { sha256: sha(`patch of ${itemId}`) } },
+    result: { sha256: sha(`result of ${itemId}`) },
+    provenance: { sha256: sha(`provenance of ${itemId}`) },
+  },
+];
+const consuming = (itemId: string, from: string): Json => ({
+  ...fired(itemId),
+  inputs: { patch: { sha256: sha(`patch of ${from}`), from: { itemId: from, output: 'patch' } } },
+});
+const decided = (itemId: string, decision: string, reason: string): Json => ({
+  kind: 'item.decided',
+  itemId,
+  decision,
+  reason,
+});
+const patchOf = (from: string): Json => ({ from, select: { kind: 'patch' } });
+
+const failing = { items: [item('a'), item('b', ['a'], { when: { a: 'failed' } })] };
+const always = { items: [item('a'), item('b', ['a'], { when: { a: 'always' } })] };
+const either = {
+  items: [item('a'), item('b'), item('c', [], { needs: { patch: { oneOf: [patchOf('a'), patchOf('b')] } } })],
+};
+const leaving = { items: [item('a'), item('b'), item('z', [], { onExit: true })] };
+const asking = { items: [item('a', [], { executor: 'approval' }), item('b', ['a'])] };
+
+const extension = jcs({ schema: 'extension/1', pipelines, items: [item('c', ['a'])] });
+const grown = (cause?: string): Json => ({
+  kind: 'run.extended',
+  ...(cause && { cause }),
+  items: { sha256: sha(extension) },
+});
+const open = { items: [item('a'), item('b', ['a'])], openEnded: true };
+const closed: Json = { kind: 'run.closed' };
+const both = [...ended('a'), ...ended('b')];
+const three = { status: 'succeeded', counts: { done: 3 } };
+
+const richer: readonly [string, Json, Json[], Json][] = [
+  [
+    'an item runs because another one failed',
+    failing,
+    [...ended('a', 'failed', 'Lost'), ...ended('b')],
+    { status: 'failed', counts: { failed: 1, done: 1 } },
+  ],
+  [
+    'an item is skipped because another one did not fail',
+    failing,
+    [...ended('a'), skipped('b', 'DependencyFailed')],
+    { status: 'failed', counts: { done: 1, skipped: 1 } },
+  ],
+  [
+    'an item runs whatever happened before',
+    always,
+    [skipped('a', 'Cancelled'), ...ended('b')],
+    { status: 'failed', counts: { cancelled: 1, done: 1 } },
+  ],
+  [
+    'the second of two sources serves',
+    either,
+    [...ended('a', 'failed', 'Lost'), ...produced('b'), consuming('c', 'b'), reconciled('c', 'done', 'Succeeded')],
+    { status: 'failed', counts: { failed: 1, done: 2 } },
+  ],
+  [
+    'neither of two sources serves',
+    either,
+    [...ended('a', 'failed', 'Lost'), ...ended('b', 'failed', 'Lost'), skipped('c', 'DependencyFailed')],
+    { status: 'failed', counts: { failed: 2, skipped: 1 } },
+  ],
+  [
+    'the exit item runs though the run was cancelled',
+    leaving,
+    [...ended('a'), cancelled, skipped('b', 'Cancelled'), ...ended('z')],
+    { status: 'cancelled', counts: { done: 2, cancelled: 1 } },
+  ],
+  [
+    'somebody approves',
+    asking,
+    [decided('a', 'approved', 'Approved'), ...ended('b')],
+    { status: 'succeeded', counts: { done: 2 } },
+  ],
+  [
+    'nobody approves in time',
+    asking,
+    [decided('a', 'rejected', 'ApprovalTimedOut'), skipped('b', 'DependencyFailed')],
+    { status: 'failed', counts: { failed: 1, skipped: 1 } },
+  ],
+  [
+    'an end makes the run grow',
+    { items: open.items },
+    [...ended('a'), grown('a'), ...ended('b'), ...ended('c')],
+    three,
+  ],
+  ['an operator extends the run and closes it', open, [grown(), ...both, ...ended('c'), closed], three],
+];
+
+const withExtension = (files: Files): Files => new Map(files).set(`blobs/${sha(extension)}`, extension);
+
+for (const [name, plan, events, completed] of richer) {
+  test(`a log verifies in which ${name}`, async () => {
+    const files = bundle(events, completed, plan);
+    const extended = events.some(({ kind }) => kind === 'run.extended');
+    const report = await verifyBundle(memoryReader(extended ? withExtension(files) : files), trust);
+    assert.equal(report.verdict, 'verified', JSON.stringify(report.checks, null, 1));
+    assert.deepEqual(report.findings, []);
+  });
+}
+
+test('a withheld extension is a finding, and its items are followed as far as the log goes', async () => {
+  const report = await verifyBundle(
+    memoryReader(bundle([grown(), ...both, ...ended('c'), closed], three, open)),
+    trust,
+  );
+  assert.deepEqual([report.verdict, report.findings.map(({ code }) => code)], ['verified', ['extension-withheld']]);
+});
+
+const poorer: readonly [string, Json, Json[], Json, RegExp][] = [
+  [
+    'an item for failures runs after a success',
+    failing,
+    both,
+    { status: 'succeeded', counts: { done: 2 } },
+    /depends on "a"/,
+  ],
+  [
+    'an item for every case runs before it is clear',
+    always,
+    [...ended('b'), ...ended('a')],
+    { status: 'succeeded', counts: { done: 2 } },
+    /depends on "a"/,
+  ],
+  [
+    'an item is skipped while one of its sources may still serve',
+    either,
+    [...ended('a', 'failed', 'Lost'), skipped('c', 'DependencyFailed'), ...produced('b')],
+    { status: 'failed', counts: { failed: 1, skipped: 1, done: 1 } },
+    /no dependency of "c"/,
+  ],
+  [
+    'an item runs though none of its sources serves',
+    either,
+    [...ended('a', 'failed', 'Lost'), ...ended('c'), ...ended('b')],
+    { status: 'failed', counts: { failed: 1, done: 2 } },
+    /depends on "a"/,
+  ],
+  [
+    'the exit item runs before the end',
+    leaving,
+    [...ended('a'), ...ended('z'), ...ended('b')],
+    three,
+    /waits for the end of all others/,
+  ],
+  [
+    'another item runs though the run was cancelled',
+    leaving,
+    [cancelled, ...ended('a'), skipped('b', 'Cancelled'), ...ended('z')],
+    { status: 'cancelled', counts: { done: 2, cancelled: 1 } },
+    /had been cancelled/,
+  ],
+  ['an approval is fired', asking, both, { status: 'succeeded', counts: { done: 2 } }, /is an approval/],
+  [
+    'something else than an approval is decided',
+    open,
+    [decided('a', 'approved', 'Approved'), ...ended('b'), closed],
+    { status: 'succeeded', counts: { done: 2 } },
+    /is no approval/,
+  ],
+  [
+    'an approval is decided twice',
+    asking,
+    [decided('a', 'rejected', 'Rejected'), decided('a', 'approved', 'Approved'), ...ended('b')],
+    { status: 'succeeded', counts: { done: 2 } },
+    /not open for a decision/,
+  ],
+  [
+    'a decision has the reason of the other',
+    asking,
+    [decided('a', 'approved', 'Rejected'), ...ended('b')],
+    { status: 'succeeded', counts: { done: 2 } },
+    /contradict/,
+  ],
+  [
+    'a run grows that was not open',
+    { items: open.items },
+    [grown(), ...both, ...ended('c')],
+    three,
+    /not open for extensions/,
+  ],
+  [
+    'a run grows after it was closed',
+    open,
+    [closed, grown(), ...both, ...ended('c')],
+    three,
+    /not open for extensions/,
+  ],
+  [
+    'a run grows because of an item that has not ended',
+    open,
+    [grown('a'), ...both, ...ended('c'), closed],
+    three,
+    /"a" had not ended/,
+  ],
+  [
+    'a run grows by the same items twice',
+    open,
+    [grown(), grown(), ...both, ...ended('c'), closed],
+    three,
+    /that there is already/,
+  ],
+  [
+    'an appended item has no outcome',
+    open,
+    [grown(), ...both, closed],
+    { status: 'succeeded', counts: { done: 2 } },
+    /"c" has no outcome/,
+  ],
+  [
+    'a run is closed that was never open',
+    { items: open.items },
+    [...both, closed],
+    { status: 'succeeded', counts: { done: 2 } },
+    /never open/,
+  ],
+  ['an open run ends', open, both, { status: 'succeeded', counts: { done: 2 } }, /still open/],
+];
+
+for (const [name, plan, events, completed, why] of poorer) {
+  test(`a log is refused in which ${name}`, async () => {
+    const report = await verifyBundle(memoryReader(withExtension(bundle(events, completed, plan))), trust);
+    assert.deepEqual(
+      [report.failure, why.test(report.checks.events.detail)],
+      ['events', true],
+      report.checks.events.detail,
+    );
+  });
+}
+
+test('an input from the second choice is refused while the first had served', async () => {
+  const events = [...produced('a'), ...produced('b'), consuming('c', 'b'), reconciled('c', 'done', 'Succeeded')];
+  const report = await verifyBundle(memoryReader(bundle(events, three, either)), trust);
+  assert.equal(report.failure, 'closure');
+});

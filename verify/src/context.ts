@@ -43,6 +43,7 @@ export class Context {
   readonly trustedTimes: number[] = [];
   lines: LogLines | undefined;
   plan: Plan | undefined;
+  withheldExtensions = 0;
   replay: ReplayResult | undefined;
   blobs = { present: 0, withheld: 0 };
   statements = { present: 0, withheld: 0, signed: 0 };

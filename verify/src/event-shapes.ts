@@ -60,7 +60,9 @@ const shapes = new Map<string, Check>(
     'item.retried': object({ ...ofItem, attempt, reason }),
     'item.skipped': decided,
     'item.denied': decided,
-    'run.extended': object({ ...envelope, cause: id, items: digest }),
+    'item.decided': object({ ...ofItem, decision: literal('approved', 'rejected'), reason, 'comment?': text(10_000) }),
+    'run.extended': object({ ...envelope, 'cause?': id, items: digest }),
+    'run.closed': object(envelope),
     'run.cancelled': object({ ...envelope, reason: text(10_000) }),
     'run.completed': object({
       ...envelope,

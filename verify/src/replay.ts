@@ -3,14 +3,17 @@
  *
  * ```
  * waiting ─fired→ running ─reconciled→ done | cancelled | failed ─retried→ waiting …
- *    └─skipped→ skipped      └ from waiting only ┘  └─denied→ denied
+ *    ├─skipped→ skipped | cancelled
+ *    ├─denied→ denied
+ *    └─decided→ done | failed, for an approval, which is never fired
  * ```
  * Every other step is refused. Closure (step 9) is followed on the way and reported apart.
  */
 import type { Sha256 } from '@pangolin/contracts/digest';
 import type { RunEvent } from '@pangolin/contracts/run-log';
-import { closureProblem, type ProducerOf } from './closure.ts';
-import type { Plan } from './plan.ts';
+import { closureProblem, type Producers } from './closure.ts';
+import { isLost, unmetDependency, type Outcome } from './dependencies.ts';
+import { workspaceOf, type Plan, type PlannedItem } from './plan.ts';
 import { quote, refuse } from './refusal.ts';
 
 type Of<K extends RunEvent['kind']> = Extract<RunEvent, { kind: K }>;
@@ -18,7 +21,7 @@ type Outputs = Of<'item.reconciled'>['outputs'];
 export type Counts = Of<'run.completed'>['counts'];
 
 interface ItemState {
-  phase: 'waiting' | 'running' | keyof Counts;
+  phase: 'waiting' | 'running' | Outcome;
   /** Attempts fired. */
   attempt: number;
   /** Of the last reconciled attempt. */
@@ -47,7 +50,9 @@ export interface ReplayResult {
   /** Payload digest → the attempt that it is of. */
   readonly dispatches: ReadonlyMap<Sha256, Attempt>;
   readonly provenances: ReadonlyMap<Sha256, Attempt>;
-  /** Every other digest that events name: plan, submission, results, products, given inputs. */
+  /** The items that are known, by id: those of the plan and of every extension that is in the bundle. */
+  readonly planned: ReadonlyMap<string, PlannedItem>;
+  /** Every other digest that events name: plan, extensions, submission, results, products, given inputs; and workspaces. */
   readonly blobs: ReadonlySet<Sha256>;
   readonly edges: number;
   /** Edges from the submission that nothing in the bundle confirms. */
@@ -57,6 +62,12 @@ export interface ReplayResult {
 
 export class Replay {
   readonly #plan: Plan | undefined;
+  readonly #planned = new Map<string, PlannedItem>();
+  /** True while every document that declares items is there, so that no other item may appear. */
+  #isWhole: boolean;
+  /** Declared items that do not wait for the exit and have not ended. */
+  #open = 0;
+  #closed = false;
   readonly #items = new Map<string, ItemState>();
   readonly #attempts: Attempt[] = [];
   readonly #running = new Map<string, Attempt>();
@@ -76,10 +87,15 @@ export class Replay {
   /** @param plan undefined when the bundle withholds it: then nothing is known of declarations and dependencies. */
   constructor(plan: Plan | undefined) {
     this.#plan = plan;
+    this.#isWhole = plan !== undefined;
+    this.#declare('the plan', plan?.items ?? []);
   }
 
-  /** Takes the next line. @throws Refusal */
-  step(event: RunEvent): void {
+  /**
+   * Takes the next line. @throws Refusal
+   * @param extension the items that a `run.extended` appends; undefined when the bundle withholds them.
+   */
+  step(event: RunEvent, extension?: readonly PlannedItem[]): void {
     const where = `event ${this.#seq} (${event.kind})`;
     if (event.seq !== this.#seq) refuse(`${where} says that it is event ${event.seq}`);
     if (event.at < this.#at) refuse(`${where} is earlier than the one before it`);
@@ -89,12 +105,12 @@ export class Replay {
       this.#submitted = event;
     }
     if (event.runId !== this.#submitted.runId) refuse(`${where} is of another run`);
-    this.#apply(where, event);
+    this.#apply(where, event, extension);
     this.#seq++;
     this.#at = event.at;
   }
 
-  #apply(where: string, event: RunEvent): void {
+  #apply(where: string, event: RunEvent, extension: readonly PlannedItem[] | undefined): void {
     switch (event.kind) {
       case 'run.submitted':
         if (event.seq !== 0) refuse(`${where} is there twice`);
@@ -112,8 +128,15 @@ export class Replay {
       case 'item.denied':
         this.#end(where, event, 'denied');
         return;
+      case 'item.decided':
+        return this.#decided(where, event);
       case 'run.extended':
-        return refuse(`${where} cannot be checked by this version`);
+        return this.#extended(where, event, extension);
+      case 'run.closed':
+        if (this.#closed) refuse(`${where} is there twice`);
+        if (this.#plan && !this.#plan.openEnded) refuse(`${where}: the run was never open`);
+        this.#closed = true;
+        return;
       case 'run.cancelled':
         if (this.#cancelled) refuse(`${where} is there twice`);
         this.#cancelled = true;
@@ -123,29 +146,85 @@ export class Replay {
     }
   }
 
+  /** @throws Refusal when `items` do not fit what is there. */
+  #declare(where: string, items: readonly PlannedItem[]): void {
+    for (const item of items) {
+      if (this.#planned.has(item.id)) refuse(`${where} declares the item ${quote(item.id)} that there is already`);
+      this.#planned.set(item.id, item);
+      if (!item.onExit) this.#open++;
+      const workspace = workspaceOf(item);
+      if (workspace !== undefined) this.#blobs.add(workspace);
+    }
+    if (!this.#isWhole) return;
+    for (const { id, dependsOn } of items) {
+      const unknown = dependsOn.find((source) => !this.#planned.has(source));
+      if (unknown !== undefined) refuse(`${where}: ${quote(id)} depends on ${quote(unknown)}, which nothing declares`);
+    }
+  }
+
+  #extended(where: string, event: Of<'run.extended'>, items: readonly PlannedItem[] | undefined): void {
+    this.#blobs.add(event.items.sha256);
+    const cause = event.cause;
+    if (cause !== undefined && this.#outcomeOf(cause) === undefined) refuse(`${where}: ${quote(cause)} had not ended`);
+    if (cause === undefined && (this.#closed || (this.#plan && !this.#plan.openEnded))) {
+      refuse(`${where}: the run was not open for extensions`);
+    }
+    if (items === undefined) this.#isWhole = false;
+    else this.#declare(where, items);
+  }
+
   #item(where: string, itemId: string): ItemState {
     const known = this.#items.get(itemId);
     if (known) return known;
-    if (this.#plan && !this.#plan.items.has(itemId)) refuse(`${where}: the plan has no item ${quote(itemId)}`);
+    if (this.#isWhole && !this.#planned.has(itemId)) refuse(`${where}: the plan has no item ${quote(itemId)}`);
     const item: ItemState = { phase: 'waiting', attempt: 0, reason: '', outputs: {} };
     this.#items.set(itemId, item);
     return item;
+  }
+
+  readonly #outcomeOf = (itemId: string): Outcome | undefined => {
+    const phase = this.#items.get(itemId)?.phase;
+    return phase === 'waiting' || phase === 'running' ? undefined : phase;
+  };
+
+  #move(itemId: string, item: ItemState, phase: ItemState['phase']): void {
+    const others = this.#planned.get(itemId)?.onExit === false ? 1 : 0;
+    if (item.phase !== 'waiting' && item.phase !== 'running') {
+      this.#counts[item.phase]--;
+      this.#open += others;
+    }
+    if (phase !== 'waiting' && phase !== 'running') {
+      this.#counts[phase]++;
+      this.#open -= others;
+    }
+    item.phase = phase;
+  }
+
+  /** What has to be true before an item is fired or decided. */
+  #demandReady(where: string, itemId: string, planned: PlannedItem | undefined): void {
+    if (!planned) return;
+    if (this.#cancelled && !planned.onExit) refuse(`${where}: the run had been cancelled`);
+    const unmet = unmetDependency(planned, this.#outcomeOf);
+    if (unmet !== undefined) {
+      refuse(`${where}: ${quote(itemId)} depends on ${quote(unmet)}, which had not ended as it has to`);
+    }
+    if (planned.onExit && this.#isWhole && this.#open > 0)
+      refuse(`${where}: ${quote(itemId)} waits for the end of all others`);
   }
 
   #fired(where: string, event: Of<'item.fired'>): void {
     const item = this.#item(where, event.itemId);
     if (item.phase !== 'waiting') refuse(`${where}: ${quote(event.itemId)} is ${item.phase} and may not be fired`);
     if (event.attempt !== item.attempt + 1) refuse(`${where}: attempt ${event.attempt} follows ${item.attempt}`);
-    if (this.#cancelled) refuse(`${where}: the run had been cancelled`);
-    const planned = this.#plan?.items.get(event.itemId);
-    const unmet = planned?.dependsOn.find((source) => this.#items.get(source)?.phase !== 'done');
-    if (unmet !== undefined) refuse(`${where}: ${quote(event.itemId)} depends on ${quote(unmet)}, which was not done`);
+    const planned = this.#planned.get(event.itemId);
+    if (planned?.executor === 'approval') refuse(`${where}: ${quote(event.itemId)} is an approval and runs nothing`);
+    this.#demandReady(where, event.itemId, planned);
     if (this.#dispatches.has(event.dispatch.sha256)) refuse(`${where}: its dispatch statement was used before`);
     const attempt = { itemId: event.itemId, attempt: event.attempt, firedLine: event.seq };
     this.#attempts.push(attempt);
     this.#running.set(event.itemId, attempt);
     this.#dispatches.set(event.dispatch.sha256, attempt);
-    item.phase = 'running';
+    this.#move(event.itemId, item, 'running');
     item.attempt = event.attempt;
     for (const input of Object.values(event.inputs)) {
       this.#edges++;
@@ -153,13 +232,16 @@ export class Replay {
       this.#blobs.add(input.sha256);
       if (!planned) this.#unconfirmedEdges++;
     }
-    this.#closureProblem ??= closureProblem(where, event, planned, this.#producer);
+    this.#closureProblem ??= closureProblem(where, event, planned, this.#producers);
   }
 
-  readonly #producer: ProducerOf = (itemId, output) => {
-    const item = this.#items.get(itemId);
-    if (item?.phase !== 'done') return undefined;
-    return Object.hasOwn(item.outputs, output) ? item.outputs[output]!.sha256 : undefined;
+  readonly #producers: Producers = {
+    outcomeOf: this.#outcomeOf,
+    productOf: (itemId, output) => {
+      const item = this.#items.get(itemId);
+      if (item?.phase !== 'done') return undefined;
+      return Object.hasOwn(item.outputs, output) ? item.outputs[output]!.sha256 : undefined;
+    },
   };
 
   #reconciled(where: string, event: Of<'item.reconciled'>): void {
@@ -189,10 +271,9 @@ export class Replay {
       this.#blobs.add(event.result.sha256);
     }
     for (const output of outputs) this.#blobs.add(output.sha256);
-    item.phase = event.status;
+    this.#move(event.itemId, item, event.status);
     item.reason = event.reason;
     item.outputs = event.outputs;
-    this.#counts[event.status]++;
   }
 
   #retried(where: string, event: Of<'item.retried'>): void {
@@ -201,17 +282,16 @@ export class Replay {
       refuse(`${where}: attempt ${event.attempt} of ${quote(event.itemId)} had not just failed`);
     }
     if (event.reason !== item.reason) refuse(`${where}: the attempt failed with ${item.reason}, not ${event.reason}`);
-    item.phase = 'waiting';
-    this.#counts.failed--;
+    this.#move(event.itemId, item, 'waiting');
   }
 
   #skipped(where: string, event: Of<'item.skipped'>): void {
     if (event.reason === 'Cancelled') return this.#end(where, event, 'cancelled');
     if (event.reason !== 'DependencyFailed') refuse(`${where}: an item is not skipped for ${event.reason}`);
     this.#end(where, event, 'skipped');
-    const planned = this.#plan?.items.get(event.itemId);
-    if (planned && !planned.dependsOn.some((source) => FAILED.has(this.#items.get(source)?.phase))) {
-      refuse(`${where}: no dependency of ${quote(event.itemId)} had failed`);
+    const planned = this.#planned.get(event.itemId);
+    if (planned && !isLost(planned, this.#outcomeOf)) {
+      refuse(`${where}: no dependency of ${quote(event.itemId)} had ended otherwise`);
     }
   }
 
@@ -219,8 +299,22 @@ export class Replay {
     const item = this.#item(where, event.itemId);
     if (item.phase !== 'waiting') refuse(`${where}: ${quote(event.itemId)} is ${item.phase} already`);
     if (event.attempt !== item.attempt) refuse(`${where}: ${item.attempt} attempts were fired, not ${event.attempt}`);
-    item.phase = phase;
-    this.#counts[phase]++;
+    this.#move(event.itemId, item, phase);
+  }
+
+  #decided(where: string, event: Of<'item.decided'>): void {
+    const item = this.#item(where, event.itemId);
+    const planned = this.#planned.get(event.itemId);
+    if (item.phase !== 'waiting' || item.attempt > 0)
+      refuse(`${where}: ${quote(event.itemId)} was not open for a decision`);
+    if (planned && planned.executor !== 'approval') refuse(`${where}: ${quote(event.itemId)} is no approval`);
+    const reason = event.decision === 'approved' ? 'Approved' : 'Rejected';
+    if (event.reason !== reason && event.reason !== 'ApprovalTimedOut') {
+      refuse(`${where}: decision ${event.decision} and reason ${event.reason} contradict each other`);
+    }
+    this.#demandReady(where, event.itemId, planned);
+    this.#move(event.itemId, item, event.decision === 'approved' ? 'done' : 'failed');
+    item.reason = event.reason;
   }
 
   #finish(where: string, event: Of<'run.completed'>): void {
@@ -228,9 +322,10 @@ export class Replay {
       if (item.phase === 'waiting' || item.phase === 'running')
         refuse(`${where}: ${quote(itemId)} is still ${item.phase}`);
     }
-    for (const itemId of this.#plan?.items.keys() ?? []) {
+    for (const itemId of this.#planned.keys()) {
       if (!this.#items.has(itemId)) refuse(`${where}: ${quote(itemId)} has no outcome`);
     }
+    if (this.#plan?.openEnded && !this.#closed && !this.#cancelled) refuse(`${where}: the run was still open`);
     for (const phase of Object.keys(this.#counts) as (keyof Counts)[]) {
       if (event.counts[phase] !== this.#counts[phase]) {
         refuse(`${where}: ${this.#counts[phase]} items are ${phase}, not ${event.counts[phase]}`);
@@ -250,7 +345,8 @@ export class Replay {
       ...(this.#completed && { completed: this.#completed }),
       lastAt: this.#at,
       counts: this.#counts,
-      items: this.#plan?.items.size ?? this.#items.size,
+      items: Math.max(this.#planned.size, this.#items.size),
+      planned: this.#planned,
       attempts: this.#attempts,
       dispatches: this.#dispatches,
       provenances: this.#provenances,
@@ -261,5 +357,3 @@ export class Replay {
     };
   }
 }
-
-const FAILED: ReadonlySet<string | undefined> = new Set(['failed', 'skipped', 'cancelled', 'denied']);

@@ -43,6 +43,7 @@ export interface CheckResult {
 
 export type FindingCode =
   | 'plan-withheld'
+  | 'extension-withheld'
   | 'edges-unconfirmed'
   | 'timestamp-missing'
   | 'witnesses-missing'

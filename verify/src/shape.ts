@@ -10,28 +10,27 @@ export const is =
   (value) =>
     test(value) ? undefined : ` is not ${what}`;
 
-/** Closed object; keys that end in `?` may be absent. Only own keys count, so `__proto__` is a key as any other. */
+/** Closed object; keys that end in `?` may be absent. `__proto__` is a key as any other. */
 export function object(members: Readonly<Record<string, Check>>): Check {
-  const known = new Map<string, Check>();
-  let required = 0;
+  const rules = new Map<string, { readonly check: Check; readonly required: boolean }>();
   for (const [key, check] of Object.entries(members)) {
-    const optional = key.endsWith('?');
-    known.set(optional ? key.slice(0, -1) : key, check);
-    if (!optional) required++;
+    const required = !key.endsWith('?');
+    rules.set(required ? key : key.slice(0, -1), { check, required });
   }
-  const isRequired = (key: string): boolean => Object.hasOwn(members, key);
+  const required = [...rules.keys()].filter((key) => rules.get(key)!.required);
   return (value) => {
     if (!isObject(value)) return ' is not an object';
     let seen = 0;
-    for (const key of Object.keys(value)) {
-      const check = known.get(key);
-      if (check === undefined) return ` has an unknown field ${JSON.stringify(key.slice(0, 100))}`;
-      const problem = check(value[key]);
+    // What JSON.parse makes has no enumerable key but its own.
+    for (const key in value) {
+      const rule = rules.get(key);
+      if (rule === undefined) return ` has an unknown field ${JSON.stringify(key.slice(0, 100))}`;
+      const problem = rule.check(value[key]);
       if (problem !== undefined) return `.${key}${problem}`;
-      if (isRequired(key)) seen++;
+      if (rule.required) seen++;
     }
-    if (seen === required) return undefined;
-    return ` lacks ${[...known.keys()].filter((key) => isRequired(key) && !Object.hasOwn(value, key)).join(', ')}`;
+    if (seen === required.length) return undefined;
+    return ` lacks ${required.filter((key) => !Object.hasOwn(value, key)).join(', ')}`;
   };
 }
 
@@ -50,7 +49,7 @@ export function array(element: Check, limits: { readonly min?: number; readonly 
 export function record(key: (key: string) => boolean, element: Check): Check {
   return (value) => {
     if (!isObject(value)) return ' is not an object';
-    for (const name of Object.keys(value)) {
+    for (const name in value) {
       if (!key(name)) return ` has a field that may not be called ${JSON.stringify(name.slice(0, 100))}`;
       const problem = element(value[name]);
       if (problem !== undefined) return `.${name.slice(0, 100)}${problem}`;

@@ -16,7 +16,7 @@ import {
 } from '@pangolin/contracts/statement';
 import type { DispatchManifest } from '@pangolin/contracts/task';
 import { inputs } from './event-shapes.ts';
-import type { Plan, PlannedItem } from './plan.ts';
+import type { PlannedItem } from './plan.ts';
 import { quote, refuse } from './refusal.ts';
 import { anything, array, count, digest, hex64, is, literal, object, record, text, time, type Check } from './shape.ts';
 import { parseStrict } from './strict-json.ts';
@@ -154,7 +154,6 @@ function inputSubjects(inputs: DispatchManifest['inputs']): Subject[] {
 export function dispatchProblem(
   { subject, predicate: manifest }: DispatchStatement,
   { fired, planned }: AttemptView,
-  plan: Plan | undefined,
 ): string | undefined {
   const { runId, itemId, attempt } = fired;
   if (manifest.runId !== runId || manifest.itemId !== itemId || manifest.attempt !== attempt)
@@ -162,13 +161,13 @@ export function dispatchProblem(
   if (!same(manifest.inputs, fired.inputs)) return 'has other inputs than the log';
   if (digestOf(manifest.pipeline.spec) !== manifest.pipeline.sha256) return 'has a pipeline with another digest';
   if (!same(subject, materialsOf(manifest))) return 'has a subject that its manifest does not make';
-  return planned && plan && plannedProblem(manifest, planned.raw, plan);
+  return planned && plannedProblem(manifest, planned);
 }
 
-function plannedProblem(manifest: DispatchManifest, item: PlannedItem['raw'], plan: Plan): string | undefined {
+function plannedProblem(manifest: DispatchManifest, { raw: item, pipelines }: PlannedItem): string | undefined {
   const { ref, sha256: pipeline, spec } = manifest.pipeline;
   if (!same({ ref, sha256: pipeline }, item.pipeline)) return 'has another pipeline than the plan';
-  if (!Object.hasOwn(plan.pipelines, pipeline) || !same(plan.pipelines[pipeline], spec))
+  if (!Object.hasOwn(pipelines, pipeline) || !same(pipelines[pipeline], spec))
     return 'has a pipeline that the plan lacks';
   if (!same(manifest.workspace, item.workspace)) return 'has another workspace than the plan';
   if (item.pinnedImage !== undefined && !same(manifest.image, item.pinnedImage))
@@ -191,7 +190,6 @@ export function provenanceProblem(
   { fired, reconciled, planned }: AttemptView,
   logOrigin: string,
   dispatch: DispatchStatement | undefined,
-  plan: Plan | undefined,
 ): string | undefined {
   const { runId, itemId, attempt } = fired;
   const { buildDefinition, runDetails } = statement.predicate;
@@ -207,7 +205,7 @@ export function provenanceProblem(
   }
   const { params, ...external } = buildDefinition.externalParameters;
   if (!same(external, { runId, itemId, attempt })) return 'is of another attempt';
-  if (planned && plan && !same(params, planned.raw.params)) return 'has other params than the plan';
+  if (planned && !same(params, planned.raw.params)) return 'has other params than the plan';
   const invocation = `${logOrigin}/${runId}/${itemId}/${attempt}`;
   if (runDetails.metadata.invocationId !== invocation) return `has another invocation id than ${quote(invocation)}`;
   if (runDetails.metadata.finishedOn > reconciled!.at) return 'ends later than the log says';

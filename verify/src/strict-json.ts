@@ -32,7 +32,8 @@ function hasSortedKeys(value: unknown, depth: number): boolean {
   if (depth > DEPTH_MAX) return false;
   if (Array.isArray(value)) return value.every((entry) => hasSortedKeys(entry, depth + 1));
   let previous: string | undefined;
-  for (const key of Object.keys(value)) {
+  // What JSON.parse makes has no enumerable key but its own.
+  for (const key in value) {
     if (previous !== undefined && previous >= key) return false;
     previous = key;
     if (!hasSortedKeys((value as Record<string, unknown>)[key], depth + 1)) return false;

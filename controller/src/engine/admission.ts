@@ -1,28 +1,31 @@
 /** Takes in what was dropped under inbox/ and control/: read and checked in the background, applied by a pass. */
-import { randomBytes } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { canonicalBytes } from '@pangolin/contracts/canonical';
 import { isPangolinError, messageOf } from '@pangolin/contracts/errors';
 import { sha256 } from '@pangolin/contracts/digest';
 import { casKey, CONTROL, INBOX, receiptKey } from '@pangolin/contracts/layout';
-import { SPEC_BYTES_MAX, type AdmittedRun } from '@pangolin/contracts/run';
-import { RUN_LOG_SCHEMA } from '@pangolin/contracts/run-log';
+import type { AdmittedQueue } from '@pangolin/contracts/queue';
+import { SPEC_BYTES_MAX, type AdmittedRun, type Extension } from '@pangolin/contracts/run';
 import type { Problem, Receipt } from '@pangolin/contracts/status';
 import { actorOfSubmission } from '@pangolin/contracts/submission';
-import { formatTime } from '@pangolin/contracts/units';
 import type { ObjectStore } from '@pangolin/storage/object-store';
-import { applyControl, readControl, type ReadControl } from './controls.ts';
-import { addItems } from './dependencies.ts';
-import { ENGINE, type Engine } from './engine.ts';
+import { readControl, type ReadControl } from './controls.ts';
+import type { Engine } from './engine.ts';
 import { mapBounded } from './bounded.ts';
-import type { Pass } from './pass.ts';
 
 const ADMIT_PARALLEL = 4;
 /** A file that was written to this recently may still be growing. */
 const SETTLE_MS = 250;
 
+/** What a file under inbox/ can be, checked and pinned. */
+export type Document =
+  | { readonly kind: 'Run'; readonly run: AdmittedRun }
+  | { readonly kind: 'Queue'; readonly name: string; readonly queue: AdmittedQueue; readonly paused: boolean }
+  /** Items for an open-ended run. */
+  | { readonly kind: 'Extension'; readonly run: string; readonly extension: Extension };
+
 export type AdmitResult =
-  | { readonly ok: true; readonly run: AdmittedRun }
+  | { readonly ok: true; readonly document: Document }
   | { readonly ok: false; readonly run?: string; readonly problems: readonly Problem[] };
 
 /** Reads, validates and pins one submitted file. */
@@ -35,8 +38,9 @@ interface Dropped {
   readonly sha256: string;
   readonly actor: string;
 }
-type Submission =
-  | (Dropped & { readonly kind: 'run'; readonly run: AdmittedRun; readonly plan: string })
+export type Submission =
+  /** \`plan\`: of a Run, the digest of its admitted spec. */
+  | (Dropped & { readonly kind: 'document'; readonly document: Document; readonly plan: string | undefined })
   | (Dropped & { readonly kind: 'control'; readonly control: ReadControl })
   | (Dropped & {
       readonly kind: 'rejected';
@@ -190,112 +194,13 @@ export class Admission {
         ...(result.run !== undefined && { run: result.run }),
       };
     }
+    const { document } = result;
+    if (document.kind !== 'Run') return { kind: 'document', ...dropped, document, plan: undefined };
     // Both are named by digests in the run log, so they are durable before it is.
-    const spec = canonicalBytes(result.run);
+    const spec = canonicalBytes(document.run);
     const plan = sha256(spec);
     await this.#store.put(casKey(dropped.sha256), bytes);
     await this.#store.put(casKey(plan), spec);
-    return { kind: 'run', ...dropped, run: result.run, plan };
+    return { kind: 'document', ...dropped, document, plan };
   }
-}
-
-/** Applies what was read, inside the transaction. */
-export async function applySubmissions(pass: Pass, submissions: readonly Submission[]): Promise<void> {
-  for (const submission of submissions) {
-    let receipt: Partial<Receipt> & Pick<Receipt, 'verdict'> = internalError(submission.name);
-    await pass.guard({ submission: submission.name }, async () => {
-      if (submission.kind === 'run') receipt = admitRun(pass, submission);
-      else if (submission.kind === 'control') receipt = await applyControl(pass, submission.control, submission.name);
-      else
-        receipt = {
-          verdict: 'rejected',
-          kind: submission.of,
-          errors: submission.problems,
-          ...(submission.run !== undefined && { run: submission.run }),
-        };
-    });
-    const whole: Receipt = {
-      schema: 'receipt/1',
-      submission: submission.name,
-      sha256: submission.sha256,
-      at: formatTime(pass.now),
-      kind: submission.kind === 'control' ? 'Control' : 'Run',
-      actor: submission.actor,
-      errors: [],
-      ...receipt,
-    };
-    pass.engine.log.info({ submission: whole.submission, run: whole.run, verdict: whole.verdict }, 'submission');
-    const { admission } = pass.engine;
-    // Crash before this: the file is read again, and the run that exists answers it the same way.
-    pass.effects.push({ kind: 'acknowledge', done: () => admission.acknowledge(submission, whole) });
-  }
-}
-
-const internalError = (name: string): Pick<Receipt, 'verdict' | 'errors'> => ({
-  verdict: 'rejected',
-  errors: [{ file: name, path: '', code: 'Internal', message: 'the controller could not apply it; its log says why' }],
-});
-
-function admitRun(
-  pass: Pass,
-  submission: Extract<Submission, { kind: 'run' }>,
-): Partial<Receipt> & Pick<Receipt, 'verdict'> {
-  const { state } = pass.engine;
-  const { run } = submission;
-  const existing = state.run(run.id);
-  if (existing?.spec === run.spec) {
-    const again = existing.submission !== submission.name;
-    return { verdict: 'accepted', run: run.id, ...(again && { duplicate: true }) };
-  }
-  if (existing) {
-    const problem: Problem = {
-      file: submission.name,
-      path: '',
-      code: 'Conflict',
-      message: `a run ${run.id} with another spec exists`,
-      hint: 'The run id is the idempotency key; give the changed spec a new one.',
-    };
-    return { verdict: 'rejected', run: run.id, errors: [problem] };
-  }
-  insertRun(pass, {
-    run,
-    plan: submission.plan,
-    actor: submission.actor,
-    submission: submission.name,
-    submissionDigest: submission.sha256,
-  });
-  return { verdict: 'accepted', run: run.id };
-}
-
-/** Admits a run: its rows and the first entry of its log. */
-export function insertRun(
-  pass: Pass,
-  entry: {
-    readonly run: AdmittedRun;
-    readonly plan: string;
-    readonly actor: string;
-    readonly submission: string;
-    readonly submissionDigest?: string;
-    readonly retryOf?: string;
-  },
-): void {
-  const { state, evidence, logOrigin, memory } = pass.engine;
-  const run = state.insertRun({ ...entry, at: pass.now, tag: memory.queues.get(entry.run.queue).tag });
-  state.addPipelines(entry.run.pipelines);
-  addItems(pass, run, entry.run.items);
-  const after = evidence.lastCheckpoint();
-  pass.event(
-    entry.run.id,
-    {
-      kind: 'run.submitted',
-      schema: RUN_LOG_SCHEMA,
-      logOrigin,
-      plan: { sha256: entry.plan },
-      ...(entry.submissionDigest !== undefined && { submission: { sha256: entry.submissionDigest } }),
-      nonce: randomBytes(16).toString('hex'),
-      ...(after && { after: { size: after.size, root: after.root } }),
-      engine: ENGINE,
-    },
-    entry.actor,
-  );
 }

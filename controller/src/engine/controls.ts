@@ -9,7 +9,7 @@ import type { AdmittedItem, AdmittedNeed, AdmittedRun } from '@pangolin/contract
 import { validateControl } from '@pangolin/contracts/schema';
 import type { Problem, Receipt } from '@pangolin/contracts/status';
 import type { ItemRow, Products, RunRow } from '../store/state.ts';
-import { insertRun } from './admission.ts';
+import { insertRun } from './insert-run.ts';
 import { specOf } from './engine.ts';
 import type { Pass } from './pass.ts';
 import { pausedKey } from './launch.ts';

@@ -32,6 +32,7 @@ async function startTask(engine: Engine, task: string): Promise<void> {
     const manifest = evidence.dispatch(item.dispatch!);
     const envelope = evidence.envelope(item.dispatch!);
     const { inDir, outDir } = await files.layOut(manifest, envelope, specOf(item).params);
+    memory.started.add(task);
     await provider.start({
       name: task,
       ref: { runId: manifest.runId, itemId: manifest.itemId, attempt: manifest.attempt },
@@ -61,6 +62,7 @@ async function stopTask(engine: Engine, task: string): Promise<void> {
 }
 
 async function removeTask(engine: Engine, task: string): Promise<void> {
+  engine.memory.started.delete(task);
   await engine.provider.remove(task);
   await engine.files.discard(task);
 }
@@ -79,9 +81,9 @@ async function attempt(
   }
 }
 
-/** Removes tasks of this deployment that belong to no running attempt: left behind by a crash or a failed removal. */
+/** Removes tasks and task files of this deployment that belong to no running attempt: left behind by a crash or a failed removal. */
 export async function sweep(engine: Engine): Promise<void> {
-  for (const task of await engine.provider.list()) {
+  for (const task of new Set([...(await engine.provider.list()), ...(await engine.files.list())])) {
     if (engine.state.itemByTask(task) || engine.memory.starting.has(task)) continue;
     await attempt(engine, 'remove', task, () => removeTask(engine, task));
   }

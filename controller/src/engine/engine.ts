@@ -55,6 +55,8 @@ export class Memory {
   readonly dirty = new Set<string>();
   /** Tasks whose start is under way: what the backend says of them is not news. */
   readonly starting = new Set<string>();
+  /** Tasks that this controller itself has started: one that is still on its way is not somebody's unfinished start. */
+  readonly started = new Set<string>();
   /** Starts that the backend refused. */
   readonly startErrors = new Map<string, { readonly reason: Reason; readonly message: string }>();
   /** Runs with items that may all be terminal now. */

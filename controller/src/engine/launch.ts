@@ -97,7 +97,7 @@ async function fire(pass: Pass, item: ItemRow): Promise<void> {
   }
   const ref = { runId: run.run_id, itemId: item.item_id, attempt: item.attempt + 1 };
   const task = taskName(deployment, ref);
-  const image = spec.pinnedImage ?? (await provider.resolveImage(spec.image).catch(() => undefined));
+  const image = spec.pinnedImage ?? (await imageOf(provider, spec));
   const dispatch = await signDispatch(pass, ref, spec, { task, inputs: resolved.inputs, asked, enforced, image });
   pass.event(run.run_id, {
     kind: 'item.fired',
@@ -123,4 +123,13 @@ async function fire(pass: Pass, item: ItemRow): Promise<void> {
   // Crash here: the dispatch is sealed and nothing runs. The next controller observes no task, finds no boot record and starts it.
   pass.effects.push({ kind: 'start', task });
   log.info({ run: ref.runId, item: ref.itemId, attempt: ref.attempt, task }, 'dispatched');
+}
+
+/** What the backend cannot resolve now is still what the item named: its start then says that it is not there. */
+async function imageOf(provider: ComputeProvider, { image }: AdmittedItem): Promise<DispatchManifest['image']> {
+  try {
+    return await provider.resolveImage(image);
+  } catch {
+    return image === undefined ? undefined : { ref: image };
+  }
 }

@@ -62,14 +62,17 @@ async function look(engine: Engine, item: ItemRow, observation: TaskObservation)
   const late = item.due_at !== null && item.due_at <= engine.now();
   const base = { iid: item.iid, task };
   try {
-    if (observation.state === 'starting') return undefined;
+    const startError = memory.startErrors.get(task);
+    if (observation.state === 'starting' && !startError) {
+      // An earlier controller died in the middle of this start: it is taken up, once.
+      return memory.started.has(task) || item.stop !== null ? undefined : { kind: 'vanished', ...base };
+    }
     if (observation.state === 'running') {
       if (item.phase === 'running') return undefined;
       if (await engine.files.booted(ref)) return { kind: 'booted', ...base };
       lookAgain(engine, [task], BOOT_LOOK_MS);
       return undefined;
     }
-    const startError = memory.startErrors.get(task);
     memory.startErrors.delete(task);
     const booted = item.phase === 'running' || (await engine.files.booted(ref));
     // Sealed but never started, or removed before it did anything: the same attempt is started (again); boot.json fences.
@@ -83,7 +86,7 @@ async function look(engine: Engine, item: ItemRow, observation: TaskObservation)
       ...base,
       collected,
       end: {
-        task: observation.state,
+        task: observation.state === 'gone' ? 'gone' : 'ended',
         exitCode: observation.exitCode,
         backend,
         booted,

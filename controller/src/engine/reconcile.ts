@@ -2,7 +2,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { CONTROL, INBOX } from '@pangolin/contracts/layout';
 import { messageOf } from '@pangolin/contracts/errors';
-import { applySubmissions } from './admission.ts';
+import { applySubmissions } from './apply-submissions.ts';
 import type { Engine } from './engine.ts';
 import { performEffects, sweep } from './effects.ts';
 import { launchReady } from './launch.ts';

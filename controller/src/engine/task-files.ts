@@ -1,5 +1,5 @@
 /** The files of a task: what it gets before it starts, and what is accepted of what it leaves (law 4). */
-import { copyFile, link, mkdir, rm, writeFile } from 'node:fs/promises';
+import { copyFile, link, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isPangolinError, messageOf, PangolinError } from '@pangolin/contracts/errors';
 import { sha256 } from '@pangolin/contracts/digest';
@@ -39,6 +39,8 @@ export interface TaskFiles {
   booted(ref: AttemptRef): Promise<boolean>;
   /** Reads the sentinel, checks every digest it names and promotes the products into cas/. Throws only when the storage does not answer. */
   collect(ref: AttemptRef, dispatch: string): Promise<Collection>;
+  /** Every task that has an input directory. */
+  list(): Promise<readonly string[]>;
   /** Removes the input directory. */
   discard(task: string): Promise<void>;
 }
@@ -46,25 +48,28 @@ export interface TaskFiles {
 export function createTaskFiles(store: ObjectStore, tasksDir: string): TaskFiles {
   return {
     async layOut(manifest, envelope, params) {
+      const outDir = store.localPath(attemptPrefix(manifest).slice(0, -1));
+      if (outDir === undefined)
+        throw new PangolinError('UNSUPPORTED', 'tasks need a storage folder that can be mounted');
+      await mkdir(outDir, { recursive: true });
       const inDir = join(tasksDir, manifest.task);
-      await mkdir(join(inDir, 'inputs'), { recursive: true, mode: 0o755 });
-      const inputs: Record<string, { path: string }> = {};
-      for (const [key, input] of Object.entries(manifest.inputs)) {
-        inputs[key] = { path: `inputs/${key}` };
-        await place(store, input.sha256, join(inDir, 'inputs', key));
-      }
-      if (manifest.workspace) await place(store, manifest.workspace.sha256, join(inDir, 'workspace.pack'));
+      const inputs = Object.fromEntries(Object.keys(manifest.inputs).map((key) => [key, { path: `inputs/${key}` }]));
       const task: Task = {
         schema: 'task/1',
         manifest: envelope,
         grants: { inputs, ...(manifest.workspace && { workspace: { path: 'workspace.pack' } }) },
         ...(params && { params }),
       };
-      await writeFile(join(inDir, 'task.json'), JSON.stringify(task));
-      const outDir = store.localPath(attemptPrefix(manifest).slice(0, -1));
-      if (outDir === undefined)
-        throw new PangolinError('UNSUPPORTED', 'tasks need a storage folder that can be mounted');
-      await mkdir(outDir, { recursive: true });
+      const text = JSON.stringify(task);
+      // Written last, so it says that all the rest is there. A worker may be reading it: what is whole is left alone.
+      const whole = join(inDir, 'task.json');
+      if ((await readFile(whole, 'utf8').catch(() => undefined)) === text) return { inDir, outDir };
+      await mkdir(join(inDir, 'inputs'), { recursive: true, mode: 0o755 });
+      for (const [key, input] of Object.entries(manifest.inputs))
+        await place(store, input.sha256, join(inDir, 'inputs', key));
+      if (manifest.workspace) await place(store, manifest.workspace.sha256, join(inDir, 'workspace.pack'));
+      await writeFile(`${whole}.partial`, text);
+      await rename(`${whole}.partial`, whole);
       return { inDir, outDir };
     },
 
@@ -100,6 +105,10 @@ export function createTaskFiles(store: ObjectStore, tasksDir: string): TaskFiles
           invalid: { reason: error.code === 'TOO_LARGE' ? 'OutputTooLarge' : 'ProductInvalid', message: error.message },
         };
       }
+    },
+
+    async list() {
+      return await readdir(tasksDir).catch(() => []);
     },
 
     async discard(task) {

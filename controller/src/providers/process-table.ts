@@ -64,21 +64,21 @@ export interface Family {
   /** A session that belongs to the family as a whole. */
   readonly session?: number;
   readonly networkNamespace?: NetworkNamespace;
+  /** Beginnings of environment variables, `NAME=value`, that nobody but the family was given. */
+  readonly variables?: readonly string[];
   /** Not killed: it ends by itself once the others have. */
   readonly spare?: ProcessId;
 }
 
 /**
- * SIGKILL to the members, all their descendants, whoever shares a session with one of them and whoever lives in their network
- * namespace, again until none is left. Returns false when some still live after five seconds (uninterruptible sleep).
+ * SIGKILL to the members, all their descendants, whoever shares a session with one of them, lives in their network namespace or
+ * was given one of their variables, again until none is left: no single mark survives every way of leaving a family. Returns false when some still live after five seconds (uninterruptible sleep).
  */
 export async function killFamily(family: Family): Promise<boolean> {
   const known = new Map(family.members.map((member) => [member.pid, member.start]));
   const sessions = new Set(family.session === undefined ? [] : [family.session]);
   for (let round = 0; round < KILL_ROUNDS; round++) {
-    const alive = relatives(processTable(), known, sessions, family.networkNamespace).filter(
-      (row) => row.pid !== family.spare?.pid,
-    );
+    const alive = relatives(processTable(), known, sessions, family).filter((row) => row.pid !== family.spare?.pid);
     if (alive.length === 0) return true;
     for (const row of alive) signal(row, 'SIGKILL');
     await sleep(ROUND_MS);
@@ -91,7 +91,7 @@ function relatives(
   table: readonly Row[],
   known: Map<number, string>,
   sessions: Set<number>,
-  namespace?: NetworkNamespace,
+  { networkNamespace, variables = [] }: Family,
 ): Row[] {
   const own = new Set([0, 1, process.pid, process.ppid]);
   const ownSession = table.find((row) => row.pid === process.pid)?.session;
@@ -104,7 +104,8 @@ function relatives(
         known.get(row.pid) === row.start ||
         found.has(row.parent) ||
         sessions.has(row.session) ||
-        (namespace !== undefined && livesIn(row.pid, namespace));
+        (networkNamespace !== undefined && livesIn(row.pid, networkNamespace)) ||
+        variables.some((variable) => wasGiven(row.pid, variable));
       if (!related) continue;
       found.set(row.pid, row);
       known.set(row.pid, row.start);
@@ -119,6 +120,15 @@ function livesIn(pid: number, { id, mark }: NetworkNamespace): boolean {
   try {
     if (readlinkSync(`/proc/${pid}/ns/net`) !== id) return false;
     return readFileSync(`/proc/${pid}/net/fib_trie`, 'latin1').includes(`|-- ${mark}\n`);
+  } catch {
+    // It has ended meanwhile, or is somebody else's.
+    return false;
+  }
+}
+
+function wasGiven(pid: number, variable: string): boolean {
+  try {
+    return `\0${readFileSync(`/proc/${pid}/environ`, 'latin1')}`.includes(`\0${variable}`);
   } catch {
     // It has ended meanwhile, or is somebody else's.
     return false;

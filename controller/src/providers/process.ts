@@ -15,7 +15,7 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { mkdirSync, watch as watchDirectory, type FSWatcher } from 'node:fs';
 import { access, mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { PangolinError, messageOf } from '@pangolin/contracts/errors';
@@ -219,10 +219,13 @@ class ProcessProvider implements ComputeProvider {
     if (!supervisor && !worker) return true;
     if (supervisor && !spareSupervisor) signal(supervisor, 'SIGKILL');
     const [id, mark] = ((await readText(join(dir, 'namespace'))) ?? '').split(' ');
+    const work = (await this.#record(basename(dir)))?.work;
     return await killFamily({
       members: worker ? [worker] : [],
       ...(supervisor && ownsSession(supervisor) ? { session: supervisor.pid } : {}),
       ...(supervisor && spareSupervisor ? { spare: supervisor } : {}),
+      // The first is the worker's own, the second what it gives its blocks, which lead sessions of their own.
+      ...(work === undefined ? {} : { variables: [`PANGOLIN_WORK=${work}\0`, `PANGOLIN_OUTPUTS=${work}/`] }),
       ...(id && mark ? { networkNamespace: { id, mark } } : {}),
     });
   }

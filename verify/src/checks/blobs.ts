@@ -28,7 +28,7 @@ export const blobs: Check = {
   async run(context) {
     const { replay } = context;
     if (!replay) return UNREACHED;
-    const named = new Set([...replay.blobs, ...(context.plan?.workspaces ?? [])]);
+    const named = replay.blobs;
     const statements = replay.dispatches.size + replay.provenances.size;
     const present = { blobs: 0, statements: 0 };
     const dispatches = new Map<Attempt, DispatchStatement>();
@@ -48,7 +48,7 @@ export const blobs: Check = {
     for (const [name, digest] of inFolder('dispatch/')) {
       const attempt = replay.dispatches.get(digest) ?? refuse(`no event names ${quote(name)}`);
       const statement = readDispatch(name, await statementText(context, name, digest));
-      const problem = dispatchProblem(statement, viewOf(context, attempt), context.plan);
+      const problem = dispatchProblem(statement, viewOf(context, attempt));
       if (problem !== undefined) refuse(`${nameOf(attempt)}: the dispatch statement ${problem}`);
       dispatches.set(attempt, statement);
       present.statements++;
@@ -57,13 +57,7 @@ export const blobs: Check = {
       const attempt = replay.provenances.get(digest) ?? refuse(`no event names ${quote(name)}`);
       const statement = readProvenance(name, await statementText(context, name, digest));
       const view = viewOf(context, attempt);
-      const problem = provenanceProblem(
-        statement,
-        view,
-        replay.submitted.logOrigin,
-        dispatches.get(attempt),
-        context.plan,
-      );
+      const problem = provenanceProblem(statement, view, replay.submitted.logOrigin, dispatches.get(attempt));
       if (problem !== undefined) refuse(`${nameOf(attempt)}: the provenance statement ${problem}`);
       present.statements++;
     }
@@ -109,7 +103,7 @@ function viewOf(context: Context, attempt: Attempt): AttemptView {
   if (fired.kind !== 'item.fired' || (reconciled && reconciled.kind !== 'item.reconciled')) {
     throw new TypeError('an attempt points at lines of other kinds');
   }
-  const planned = context.plan?.items.get(attempt.itemId);
+  const planned = context.replay!.planned.get(attempt.itemId);
   return { fired, ...(reconciled && { reconciled }), ...(planned && { planned }) };
 }
 

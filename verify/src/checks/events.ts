@@ -1,15 +1,15 @@
 import { bundleFile } from '@pangolin/contracts/bundle';
-import { sha256 } from '@pangolin/contracts/digest';
+import { sha256, type Sha256 } from '@pangolin/contracts/digest';
 import type { Context, SealStatement } from '../context.ts';
 import { readEvent } from '../event-shapes.ts';
 import type { LogLines } from '../log-lines.ts';
-import { readPlan } from '../plan.ts';
+import { readExtension, readPlan } from '../plan.ts';
 import { quote, Refusal, refuse } from '../refusal.ts';
 import { Replay, type ReplayResult } from '../replay.ts';
 import { parseStrict } from '../strict-json.ts';
 import { passed, plural, UNREACHED, type Check } from './check.ts';
 
-/** Bytes of one plan. */
+/** Bytes of one plan or extension. */
 const PLAN_BYTES_MAX = 512 * 2 ** 20;
 
 export const events: Check = {
@@ -34,6 +34,12 @@ export const events: Check = {
       context.find(
         'plan-withheld',
         'The plan is not in the bundle: whether every declared item has an outcome and ran after its dependencies was not checked.',
+      );
+    }
+    if (context.withheldExtensions > 0) {
+      context.find(
+        'extension-withheld',
+        `${plural(context.withheldExtensions, 'extension')} of the run are not in the bundle: of their items only the order of events was checked.`,
       );
     }
     const { length } = lines;
@@ -61,17 +67,31 @@ function sealedProblem(lines: LogLines, seal: SealStatement): string | undefined
 async function replay(context: Context, lines: LogLines): Promise<void> {
   const first = readLine(lines, 0);
   if (first.kind !== 'run.submitted') return refuse('the log does not start with run.submitted');
-  const name = bundleFile.blob(first.plan.sha256);
-  const size = context.files.get(name);
-  if (size !== undefined) {
-    if (size > PLAN_BYTES_MAX) refuse('the plan is too large');
-    const bytes = await context.reader.read(name);
-    // A blob with the wrong content is for the check of the blobs to report; no plan is read from it.
-    if (sha256(bytes) === first.plan.sha256) context.plan = readPlan(bytes, first.runId);
-  }
+  const plan = await readNamed(context, 'the plan', first.plan.sha256);
+  context.plan = plan && readPlan(plan, first.runId);
   const machine = new Replay(context.plan);
-  for (let index = 0; index < lines.length; index++) machine.step(readLine(lines, index));
+  for (let index = 0; index < lines.length; index++) {
+    const event = readLine(lines, index);
+    if (event.kind !== 'run.extended') {
+      machine.step(event);
+      continue;
+    }
+    const extension = await readNamed(context, 'the extension', event.items.sha256);
+    context.withheldExtensions += extension ? 0 : 1;
+    machine.step(event, extension && readExtension(extension));
+  }
   context.replay = machine.end();
+}
+
+/** A document that an event names; undefined when it is not in the bundle. */
+async function readNamed(context: Context, what: string, digest: Sha256): Promise<Buffer | undefined> {
+  const name = bundleFile.blob(digest);
+  const size = context.files.get(name);
+  if (size === undefined) return undefined;
+  if (size > PLAN_BYTES_MAX) refuse(`${what} is too large`);
+  const bytes = await context.reader.read(name);
+  // A blob with the wrong content is for the check of the blobs to report; nothing is read from it.
+  return sha256(bytes) === digest ? bytes : undefined;
 }
 
 export function readLine(lines: LogLines, index: number): ReturnType<typeof readEvent> {

@@ -1,7 +1,7 @@
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { command } from '../../command.ts';
 import type { Context } from '../../context.ts';
-import { exitCodeOf, followRun, type RunChange } from '../../read/follow.ts';
+import { exitCodeOf, followRun, isEnded, type RunChange } from '../../read/follow.ts';
 import { readStatus } from '../../read/runs.ts';
 import { parseRunTarget } from '../../read/target.ts';
 import { terminalWidth } from '../../terminal.ts';
@@ -31,20 +31,26 @@ export async function watchToEnd(
   run: string,
   timeoutMs: number | undefined,
 ): Promise<number> {
-  for await (const change of followRun(store, run, timeoutMs)) {
-    if (context.json) await printJsonChange(context, change);
-    else await printChange(context, change);
-    if (change.status.sealedAt !== undefined && change.status.phase !== 'running') return exitCodeOf(change.status);
+  try {
+    for await (const change of followRun(store, run, timeoutMs)) {
+      if (context.json) await printJsonChange(context, change);
+      else await printChange(context, change);
+      if (isEnded(change.status)) return exitCodeOf(change.status);
+    }
+    return 1;
+  } catch (error) {
+    // What is said about it does not belong on the line that is overwritten.
+    if (context.interactive) await context.write(Buffer.from(CLEAR_LINE));
+    throw error;
   }
-  return 1;
 }
+
+const CLEAR_LINE = '\r\u001b[K';
 
 async function printJsonChange(context: Context, { status, changed }: RunChange): Promise<void> {
   for (const item of changed) await context.printLine({ type: 'item', run: status.run, ...item });
   await context.printLine({ type: 'run', ...status });
 }
-
-const CLEAR_LINE = '\r\u001b[K';
 
 async function printChange(context: Context, { status, changed }: RunChange): Promise<void> {
   const { paint, interactive } = context;

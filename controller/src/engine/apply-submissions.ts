@@ -1,0 +1,125 @@
+/** Applies what admission has read, inside the transaction, and answers every file with a receipt. */
+import { isPangolinError } from '@pangolin/contracts/errors';
+import type { Receipt } from '@pangolin/contracts/status';
+import { formatTime } from '@pangolin/contracts/units';
+import type { Document, Submission } from './admission.ts';
+import { applyControl } from './controls.ts';
+import { extendRun } from './growth.ts';
+import { insertRun } from './insert-run.ts';
+import type { Pass } from './pass.ts';
+
+type Answer = Partial<Receipt> & Pick<Receipt, 'verdict'>;
+
+export async function applySubmissions(pass: Pass, submissions: readonly Submission[]): Promise<void> {
+  const { admission, log } = pass.engine;
+  for (const submission of submissions) {
+    let answer: Answer = rejected(submission.name, 'Internal', 'the controller could not apply it; its log says why');
+    await pass.guard({ submission: submission.name }, async () => {
+      answer = await apply(pass, submission);
+    });
+    const receipt: Receipt = {
+      schema: 'receipt/1',
+      submission: submission.name,
+      sha256: submission.sha256,
+      at: formatTime(pass.now),
+      kind: kindOf(submission),
+      actor: submission.actor,
+      errors: [],
+      ...answer,
+    };
+    log.info({ submission: receipt.submission, run: receipt.run, verdict: receipt.verdict }, 'submission');
+    // Crash before this: the file is read again, and what exists by then answers it the same way.
+    pass.effects.push({ kind: 'acknowledge', done: () => admission.acknowledge(submission, receipt) });
+  }
+}
+
+function kindOf(submission: Submission): Receipt['kind'] {
+  if (submission.kind === 'control') return 'Control';
+  return submission.kind === 'document' ? submission.document.kind : submission.of;
+}
+
+const rejected = (file: string, code: string, message: string, hint?: string): Answer => ({
+  verdict: 'rejected',
+  errors: [{ file, path: '', code, message, ...(hint !== undefined && { hint }) }],
+});
+
+async function apply(pass: Pass, submission: Submission): Promise<Answer> {
+  switch (submission.kind) {
+    case 'control':
+      return applyControl(pass, submission.control, submission.name);
+    case 'rejected':
+      return {
+        verdict: 'rejected',
+        errors: submission.problems,
+        ...(submission.run !== undefined && { run: submission.run }),
+      };
+    case 'document':
+      return applyDocument(pass, submission, submission.document);
+  }
+}
+
+type DocumentSubmission = Extract<Submission, { kind: 'document' }>;
+
+async function applyDocument(pass: Pass, submission: DocumentSubmission, document: Document): Promise<Answer> {
+  switch (document.kind) {
+    case 'Run':
+      return admitRun(pass, submission, document.run);
+    case 'Queue':
+      return declareQueue(pass, document);
+    case 'Extension':
+      return extend(pass, submission, document);
+  }
+}
+
+function admitRun(pass: Pass, submission: DocumentSubmission, run: Extract<Document, { kind: 'Run' }>['run']): Answer {
+  const existing = pass.engine.state.run(run.id);
+  if (existing?.spec === run.spec) {
+    const again = existing.submission !== submission.name;
+    return { verdict: 'accepted', run: run.id, ...(again && { duplicate: true }) };
+  }
+  if (existing) {
+    const hint = 'The run id is the idempotency key; give the changed spec a new one.';
+    return { ...rejected(submission.name, 'Conflict', `a run ${run.id} with another spec exists`, hint), run: run.id };
+  }
+  const { name, actor, sha256: submissionDigest } = submission;
+  insertRun(pass, { run, plan: submission.plan!, actor, submission: name, submissionDigest });
+  return { verdict: 'accepted', run: run.id };
+}
+
+/** Declaring a queue again changes it. Nothing that runs is stopped. */
+function declareQueue(pass: Pass, { name, queue, paused }: Extract<Document, { kind: 'Queue' }>): Answer {
+  const { state, memory } = pass.engine;
+  state.putQueue(name, JSON.stringify(queue));
+  if (paused) state.pauseQueue(name, JSON.stringify(queue), true);
+  memory.queues.reload();
+  return { verdict: 'accepted' };
+}
+
+async function extend(
+  pass: Pass,
+  submission: DocumentSubmission,
+  document: Extract<Document, { kind: 'Extension' }>,
+): Promise<Answer> {
+  const { state } = pass.engine;
+  const run = state.run(document.run);
+  const refuse = (code: string, message: string, hint?: string): Answer => ({
+    ...rejected(submission.name, code, message, hint),
+    run: document.run,
+  });
+  if (!run) return refuse('NotFound', `there is no run ${document.run}`);
+  // Read twice after a crash: its items are there already.
+  if (!state.claimControl(submission.name, pass.now)) return { verdict: 'accepted', run: run.run_id, duplicate: true };
+  if (run.open_ended === 0)
+    return refuse(
+      'NotOpenEnded',
+      `run ${run.run_id} takes no extensions`,
+      'Submit it with `openEnded: true`, and extend it before it is closed.',
+    );
+  try {
+    await extendRun(pass, run, { extension: document.extension, actor: submission.actor });
+    return { verdict: 'accepted', run: run.run_id };
+  } catch (error) {
+    if (!isPangolinError(error, 'CONFLICT')) throw error;
+    return refuse('Conflict', error.message, error.hint);
+  }
+}

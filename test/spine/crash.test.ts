@@ -1,0 +1,176 @@
+/**
+ * kill -9 of the controller around each of its effects. Whatever it was doing, the next one completes every run, starts no attempt
+ * a second time, loses nothing, leaves nothing behind and seals evidence that verifies.
+ */
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { verifyBundle } from '@pangolin/verify/verify';
+import { parseTrustFile } from '@pangolin/verify/trust-file';
+import { exportedFiles } from './bundles.ts';
+import {
+  blocks,
+  Deployment,
+  docker,
+  dockerSkip,
+  ends,
+  outputs,
+  patch,
+  runOf,
+  script,
+  type Compute,
+} from './harness.ts';
+
+/**
+ * The lives of the controllers of one run: where each of them is killed, the last one is not. `POINT#N:before|after` are points of
+ * kill-point.mjs; `log:MESSAGE#N` is killed from outside when it has said that.
+ */
+type Lives = readonly string[];
+
+const onProcess: readonly Lives[] = [
+  // Admission: the files in cas/, the commit, the receipt, the inbox.
+  ['write:product#2:before', 'commit#1:before', 'commit#1:after'],
+  ['log:submission#1', 'write:receipt#1:before'],
+  ['write:receipt#1:after', 'delete:inbox#1:before', 'write:spec#1:before'],
+  // Dispatch: sealed and not started, laid out, started and not noticed.
+  ['log:dispatched#1', 'commit#2:before', 'commit#2:after'],
+  ['write:task#1:before', 'write:task#1:after', 'start:process#1:before'],
+  ['start:process#1:after', 'start:process#1:after'],
+  // The end of an attempt: promoted and not committed, committed and not removed.
+  ['write:product#4:before', 'write:product#1:after', 'log:item ended#1'],
+  ['delete:record#1:before', 'delete:record#1:after', 'delete:inputs#1:before'],
+  ['commit#5:before', 'commit#5:after', 'commit#4:after'],
+  ['write:items#3:after', 'write:status#2:before', 'write:status#2:after'],
+  // The seal, stage by stage.
+  ['log:run completed#1', 'write:events#1:before', 'write:events#1:after'],
+  ['write:statements#1:after', 'write:tile#1:before', 'write:tile#2:after'],
+  ['write:checkpoint#1:before', 'write:checkpoint#1:after', 'write:seal#1:before'],
+  ['write:seal#1:after', 'log:run sealed#1', 'write:status#1:before'],
+];
+
+const onDocker: readonly Lives[] = [
+  ['docker:create#1:before', 'docker:create#1:after', 'docker:start#1:before'],
+  ['docker:start#1:after', 'docker:create#2:after', 'log:dispatched#1'],
+  ['commit#2:after', 'docker:inspect#2:after', 'write:product#1:after'],
+  ['docker:remove#1:before', 'docker:remove#1:after', 'commit#4:before'],
+  ['log:item ended#1', 'write:checkpoint#1:after', 'write:seal#1:after'],
+];
+
+const preload = `--import ${new URL('./kill-point.mjs', import.meta.url).href}`;
+
+/** Serves until idle or killed. Answers whether it was killed. */
+async function live(deployment: Deployment, at: string | undefined): Promise<boolean> {
+  const fromOutside = /^log:(.+)#(\d+)$/.exec(at ?? '');
+  const inside = at !== undefined && fromOutside === null;
+  const controller = deployment.serve({
+    untilIdle: true,
+    env: inside ? { NODE_OPTIONS: preload, PANGOLIN_TEST_KILL: at } : {},
+  });
+  let heard = 0;
+  controller.onEntry(({ msg }) => {
+    if (fromOutside && msg === fromOutside[1] && ++heard === Number(fromOutside[2])) controller.child.kill('SIGKILL');
+  });
+  const { code, signal } = await controller.end();
+  if (signal === 'SIGKILL') return true;
+  assert.equal(code, 0, controller.text);
+  assert.doesNotMatch(controller.text, /a pass failed|a step of the pass failed/);
+  return false;
+}
+
+function crashes(compute: Compute, plans: readonly Lives[]): void {
+  let deployment: Deployment;
+  let kills = 0;
+  before(() => {
+    deployment = new Deployment(compute);
+  });
+  after(() => deployment.dispose());
+  const marks = (run: string): string => join(deployment.dir, `${run}.marks`);
+
+  for (const [index, lives] of plans.entries()) {
+    const run = `run-${index}`;
+    test(`killed at ${lives.join(', then at ')}`, async () => {
+      // On the host every block that runs leaves a mark; in a container it cannot.
+      const mark = compute === 'process' ? `echo $PANGOLIN_ITEM_ID $PANGOLIN_ATTEMPT >> ${marks(run)};` : '';
+      deployment.drop(
+        `${run}.json`,
+        runOf(run, deployment.repo, [
+          {
+            id: 'make',
+            resourceLocks: ['x'],
+            ...blocks(script(`${mark} echo made > made.txt; echo o > outputs/o`), patch, outputs),
+          },
+          {
+            id: 'flaky',
+            resourceLocks: ['x'],
+            retry: { maxAttempts: 2, backoff: { initial: '10ms' } },
+            ...blocks(script(`${mark} echo attempt; test $PANGOLIN_ATTEMPT -ge 2`)),
+          },
+          {
+            id: 'use',
+            needs: { made: { from: 'make', select: { kind: 'patch' } } },
+            ...blocks(script(`${mark} git apply inputs/made`), patch),
+          },
+        ]),
+      );
+      const since = Math.floor(Date.now() / 1000) - 1;
+      for (const at of lives) {
+        if (!(await live(deployment, at))) break;
+        kills++;
+      }
+      await live(deployment, undefined);
+      await complete(deployment, run);
+      if (compute === 'process')
+        assert.deepEqual(readFileSync(marks(run), 'utf8').trim().split('\n').sort(), EVERY_ATTEMPT);
+      else assert.deepEqual(await created(deployment, run, since), EVERY_ATTEMPT);
+    });
+  }
+
+  test('enough of these kills hit', (t) => {
+    const planned = plans.flat().length;
+    t.diagnostic(`${kills} of ${planned} kills hit`);
+    assert.ok(kills >= planned * 0.85, `only ${kills} of ${planned}`);
+  });
+}
+
+const EVERY_ATTEMPT = ['flaky 1', 'flaky 2', 'make 1', 'use 1'];
+
+async function complete(deployment: Deployment, run: string): Promise<void> {
+  await deployment.swept();
+  assert.deepEqual(readdirSync(join(deployment.storage, 'inbox')), []);
+  assert.equal(deployment.receipt(`${run}.json`)?.verdict, 'accepted');
+  const status = await deployment.status(run);
+  assert.equal(status.phase, 'succeeded', JSON.stringify(status.failed));
+  assert.deepEqual(ends(status), { make: 'done Succeeded 1', flaky: 'done Succeeded 2', use: 'done Succeeded 1' });
+  assert.ok(status.sealedAt);
+  const fired = deployment
+    .events(run)
+    .flatMap((event) => (event.kind === 'item.fired' ? `${event.itemId} ${event.attempt}` : []));
+  assert.deepEqual(fired.sort(), EVERY_ATTEMPT);
+  // Input directories of tasks go with them.
+  const inputs = join(deployment.storage, 'controller', 'tasks-in');
+  assert.deepEqual(existsSync(inputs) ? readdirSync(inputs) : [], []);
+  const trust = parseTrustFile(readFileSync(join(deployment.storage, 'controller', 'trust.json')));
+  const report = await verifyBundle(await exportedFiles(deployment.storage, run), trust, { expectRun: run });
+  assert.equal(report.verdict, 'verified', JSON.stringify(report.checks, null, 1));
+}
+
+/** `ITEM ATTEMPT` of every container that was ever created for the run. */
+async function created(deployment: Deployment, run: string, since: number): Promise<string[]> {
+  // The engine answers for whole seconds that have passed.
+  const until = Math.floor(Date.now() / 1000) + 1;
+  await delay(until * 1000 - Date.now());
+  const filters = [`label=dev.pangolin.deployment=${deployment.id}`, `label=dev.pangolin.run=${run}`, 'event=create'];
+  const format = '{{index .Actor.Attributes "dev.pangolin.item"}} {{index .Actor.Attributes "dev.pangolin.attempt"}}';
+  const flags = filters.flatMap((filter) => ['--filter', filter]);
+  return docker('events', '--since', `${since}`, '--until', `${until}`, ...flags, '--format', format)
+    .split('\n')
+    .sort();
+}
+
+const withoutDocker = await dockerSkip();
+describe('a controller that is killed', { concurrency: true }, () => {
+  describe('on the process provider', { concurrency: 1 }, () => crashes('process', onProcess));
+  describe('on docker', { concurrency: 1, skip: withoutDocker }, () => crashes('docker', onDocker));
+});

@@ -1,0 +1,12 @@
+import { Deployment, runOf, blocks, script, patch, outputs, ends } from './harness.ts';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+const d = new Deployment('process');
+execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', d.storage]);
+mkdirSync(join(d.storage,'inbox'));
+d.drop('r.json', runOf('run', d.repo, [{ id: 'much', ...blocks(script("head -c 40000000 /dev/zero | tr '\\0' x > outputs/much"), outputs) }]));
+await d.settle({args: ['--state', join(d.dir,'state')]});
+console.log(ends(await d.status('run')), JSON.stringify(d.output('run','much')), execFileSync('find',[d.storage+'/runs','-ls']).toString());
+execFileSync('umount',['-l',d.storage]);
+await d.dispose();

@@ -24,17 +24,51 @@ const rules: readonly Rule[] = [
   })),
   { from: 'storage/src/', may: ['storage/src/', '@pangolin/contracts/', ...nodeBuiltins, '@aws-sdk/'] },
   { from: 'verify/src/', may: ['verify/src/', '@pangolin/contracts/', ...nodeBuiltins] },
-  { from: 'worker-image/src/', may: ['worker-image/src/', '@pangolin/contracts/', '@pangolin/storage/', ...nodeBuiltins] },
-  { from: 'controller/src/', may: ['controller/src/', '@pangolin/contracts/', '@pangolin/storage/', ...nodeBuiltins, 'pino'] },
+  {
+    from: 'worker-image/src/',
+    may: ['worker-image/src/', '@pangolin/contracts/', '@pangolin/storage/', ...nodeBuiltins],
+  },
+  {
+    from: 'controller/src/',
+    may: ['controller/src/', '@pangolin/contracts/', '@pangolin/storage/', ...nodeBuiltins, 'pino'],
+  },
   { from: 'controller/src/plan/', may: ['controller/src/plan/', '@pangolin/contracts/'] },
-  { from: 'controller/src/store/', may: ['controller/src/store/', '@pangolin/contracts/', ...nodeBuiltins, 'better-sqlite3'] },
-  { from: 'controller/src/audit/', may: ['controller/src/audit/', 'controller/src/store/', '@pangolin/contracts/', '@pangolin/storage/', ...nodeBuiltins] },
-  { from: 'controller/src/providers/', may: ['controller/src/providers/', '@pangolin/contracts/', ...nodeBuiltins, 'pino', 'dockerode'] },
-  { from: 'cli/src/', may: ['cli/src/', '@pangolin/contracts/', '@pangolin/storage/', '@pangolin/verify/', ...nodeBuiltins, 'citty', 'cli-table3'] },
+  {
+    from: 'controller/src/store/',
+    may: ['controller/src/store/', '@pangolin/contracts/', ...nodeBuiltins, 'better-sqlite3'],
+  },
+  {
+    from: 'controller/src/audit/',
+    may: [
+      'controller/src/audit/',
+      'controller/src/store/',
+      '@pangolin/contracts/',
+      '@pangolin/storage/',
+      ...nodeBuiltins,
+    ],
+  },
+  {
+    from: 'controller/src/providers/',
+    may: ['controller/src/providers/', '@pangolin/contracts/', ...nodeBuiltins, 'pino', 'dockerode'],
+  },
+  {
+    from: 'cli/src/',
+    may: [
+      'cli/src/',
+      '@pangolin/contracts/',
+      '@pangolin/storage/',
+      '@pangolin/verify/',
+      ...nodeBuiltins,
+      'citty',
+      'cli-table3',
+    ],
+  },
 ];
 
 /** What the verifier must never pull in: schemas drag typebox along, and it reads a Run spec as plain JSON. */
-const verifierForbids = ['run', 'pipeline', 'output', 'control', 'schema', 'explain', 'parse', 'read-run'].map((name) => `@pangolin/contracts/${name}`);
+const verifierForbids = ['run', 'pipeline', 'output', 'control', 'schema', 'explain', 'parse', 'read-run'].map(
+  (name) => `@pangolin/contracts/${name}`,
+);
 
 interface Import {
   readonly specifier: string;
@@ -47,7 +81,8 @@ function importsOf(text: string): Import[] {
   for (const match of text.matchAll(/^\s*(?:import|export)\s+(type\s)?(?:[^'";]*?\sfrom\s+)?'([^']+)'/gm)) {
     found.push({ specifier: match[2]!, dynamic: false, typeOnly: match[1] !== undefined });
   }
-  for (const match of text.matchAll(/\bimport\('([^']+)'\)/g)) found.push({ specifier: match[1]!, dynamic: true, typeOnly: false });
+  for (const match of text.matchAll(/\bimport\('([^']+)'\)/g))
+    found.push({ specifier: match[1]!, dynamic: true, typeOnly: false });
   return found;
 }
 
@@ -63,10 +98,12 @@ test('every import is one that the table allows', () => {
     for (const { specifier, dynamic, typeOnly } of importsOf(readFileSync(join(root, file), 'utf8'))) {
       seen++;
       const target = specifier.startsWith('.') ? relative(root, join(root, dirname(file), specifier)) : specifier;
-      const lazy = file.startsWith('cli/src/') && (dynamic || typeOnly) && /^@pangolin\/(controller|worker-image)\//.test(target);
+      const lazy =
+        file.startsWith('cli/src/') && (dynamic || typeOnly) && /^@pangolin\/(controller|worker-image)\//.test(target);
       const allowed = rule.may.some((prefix) => target.startsWith(prefix));
       if (!allowed && !lazy) broken.push(`${file} imports ${specifier}`);
-      if (file.startsWith('verify/') && !typeOnly && verifierForbids.includes(target)) broken.push(`${file} imports ${specifier}, which is not for the verifier`);
+      if (file.startsWith('verify/') && !typeOnly && verifierForbids.includes(target))
+        broken.push(`${file} imports ${specifier}, which is not for the verifier`);
     }
   }
   assert.ok(seen > 200, `saw only ${seen} imports`);
@@ -81,7 +118,10 @@ test('heavy libraries are loaded where they are used, never at start', () => {
       .map(({ specifier }) => `${file} imports ${specifier}`),
   );
   // The S3 store is itself loaded lazily, by storage/src/open.ts.
-  assert.deepEqual(eager.filter((line) => !line.startsWith('storage/src/s3')), []);
+  assert.deepEqual(
+    eager.filter((line) => !line.startsWith('storage/src/s3')),
+    [],
+  );
 });
 
 test('the planner reads no clock, makes no ids and awaits nothing', () => {
@@ -93,6 +133,10 @@ test('the planner reads no clock, makes no ids and awaits nothing', () => {
 
 test('hashes are taken in the files made for it', () => {
   const users = files.filter((file) => /createHash|crypto\.hash/.test(readFileSync(join(root, file), 'utf8')));
-  const allowed = /^(contracts\/src\/(digest|merkle|dsse|note|tlog|sigstore-bundle)\.ts|verify\/src\/|controller\/src\/audit\/)/;
-  assert.deepEqual(users.filter((file) => !allowed.test(file)), []);
+  const allowed =
+    /^(contracts\/src\/(digest|merkle|dsse|note|tlog|sigstore-bundle)\.ts|verify\/src\/|controller\/src\/audit\/)/;
+  assert.deepEqual(
+    users.filter((file) => !allowed.test(file)),
+    [],
+  );
 });

@@ -103,7 +103,9 @@ export async function serve(options: ServeOptions): Promise<void> {
         files: createTaskFiles(store, join(stateDir, 'tasks-in')),
         admission: new Admission(store, async (bytes, file) => {
           const admitted = await admit(bytes, file, context);
-          return admitted.ok ? { ok: true, document: { kind: 'Run', run: await pinImages(provider, admitted.run) } } : admitted;
+          return admitted.ok
+            ? { ok: true, document: { kind: 'Run', run: await pinImages(provider, admitted.run) } }
+            : admitted;
         }),
         config: { tasksMax: options.tasksMax ?? Infinity, graceMs: GRACE_MS, bootMs: BOOT_MS, resyncMs: RESYNC_MS },
         log,

@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CPU_PATTERN, DURATION_PATTERN, formatDuration, parseCpu, parseDuration, parseSize, SIZE_PATTERN } from '../../contracts/src/units.ts';
+import {
+  CPU_PATTERN,
+  DURATION_PATTERN,
+  formatDuration,
+  parseCpu,
+  parseDuration,
+  parseSize,
+  SIZE_PATTERN,
+} from '../../contracts/src/units.ts';
 
 test('durations are read in every documented form', () => {
   const table: [string, number][] = [
@@ -15,7 +23,8 @@ test('durations are read in every documented form', () => {
 });
 
 test('what is not a duration is refused by the pattern', () => {
-  for (const text of ['', '10', '1.5h', '5 m', '30m1h', '-1s', '1w']) assert.doesNotMatch(text, new RegExp(DURATION_PATTERN), text);
+  for (const text of ['', '10', '1.5h', '5 m', '30m1h', '-1s', '1w'])
+    assert.doesNotMatch(text, new RegExp(DURATION_PATTERN), text);
 });
 
 test('sizes use binary and decimal suffixes', () => {
@@ -32,5 +41,11 @@ test('CPU quantities are whole CPUs or millicpu', () => {
 });
 
 test('durations read well', () => {
-  assert.deepEqual([310, 4200, 61_000, 3_600_000, 3_720_000].map(formatDuration), ['310ms', '4.2s', '1m1s', '1h', '1h2m']);
+  assert.deepEqual([310, 4200, 61_000, 3_600_000, 3_720_000].map(formatDuration), [
+    '310ms',
+    '4.2s',
+    '1m1s',
+    '1h',
+    '1h2m',
+  ]);
 });

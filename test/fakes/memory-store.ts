@@ -7,7 +7,12 @@ import type { ListPage, ObjectInfo, ObjectStore, PutOptions } from '@pangolin/st
 
 export function createMemoryStore(): ObjectStore {
   const objects = new Map<string, Buffer>();
-  const info = (key: string, bytes: Buffer): ObjectInfo => ({ key, size: bytes.length, etag: sha256(bytes), sha256: sha256(bytes) });
+  const info = (key: string, bytes: Buffer): ObjectInfo => ({
+    key,
+    size: bytes.length,
+    etag: sha256(bytes),
+    sha256: sha256(bytes),
+  });
   const need = (key: string): Buffer => {
     const bytes = objects.get(key);
     if (!bytes) throw new PangolinError('NOT_FOUND', `no object ${key}`);
@@ -25,19 +30,27 @@ export function createMemoryStore(): ObjectStore {
     head: async (key) => (objects.has(key) ? info(key, objects.get(key)!) : undefined),
     async put(key, body, options: PutOptions = {}) {
       const bytes = body instanceof Readable ? await buffer(body) : Buffer.from(body);
-      if (options.sha256 !== undefined && options.sha256 !== sha256(bytes)) throw new PangolinError('INTEGRITY', `${key} has another digest`);
+      if (options.sha256 !== undefined && options.sha256 !== sha256(bytes))
+        throw new PangolinError('INTEGRITY', `${key} has another digest`);
       const old = objects.get(key);
       if (options.ifAbsent && old) throw new PangolinError('PRECONDITION', `${key} exists`);
-      if (options.ifMatch !== undefined && (!old || sha256(old) !== options.ifMatch)) throw new PangolinError('PRECONDITION', `${key} is another version`);
+      if (options.ifMatch !== undefined && (!old || sha256(old) !== options.ifMatch))
+        throw new PangolinError('PRECONDITION', `${key} is another version`);
       objects.set(key, bytes);
       return info(key, bytes);
     },
     async list(prefix, { after, limit = 1000 } = {}): Promise<ListPage> {
-      const keys = [...objects.keys()].filter((key) => key.startsWith(prefix) && (after === undefined || Buffer.compare(Buffer.from(key), Buffer.from(after)) > 0));
+      const keys = [...objects.keys()].filter(
+        (key) =>
+          key.startsWith(prefix) && (after === undefined || Buffer.compare(Buffer.from(key), Buffer.from(after)) > 0),
+      );
       keys.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
       const page = keys.slice(0, limit);
       const last = page.at(-1);
-      return { objects: page.map((key) => ({ key, size: objects.get(key)!.length })), ...(keys.length > limit && last !== undefined && { next: last }) };
+      return {
+        objects: page.map((key) => ({ key, size: objects.get(key)!.length })),
+        ...(keys.length > limit && last !== undefined && { next: last }),
+      };
     },
     async delete(key) {
       objects.delete(key);

@@ -7,6 +7,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { memoryReader } from '@pangolin/verify/readers/memory';
 import { verifyBundle } from '@pangolin/verify/verify';
 import { parseTrustFile } from '@pangolin/verify/trust-file';
 import { exportedFiles } from './bundles.ts';
@@ -152,7 +153,9 @@ async function complete(deployment: Deployment, run: string): Promise<void> {
   const inputs = join(deployment.storage, 'controller', 'tasks-in');
   assert.deepEqual(existsSync(inputs) ? readdirSync(inputs) : [], []);
   const trust = parseTrustFile(readFileSync(join(deployment.storage, 'controller', 'trust.json')));
-  const report = await verifyBundle(await exportedFiles(deployment.storage, run), trust, { expectRun: run });
+  const report = await verifyBundle(memoryReader(await exportedFiles(deployment.storage, run)), trust, {
+    expectRun: run,
+  });
   assert.equal(report.verdict, 'verified', JSON.stringify(report.checks, null, 1));
 }
 

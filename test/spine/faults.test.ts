@@ -5,7 +5,18 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { parseIdentity } from '@pangolin/controller/providers/process-table';
-import { blocks, Deployment, docker, dockerSkip, ends, outputs, patch, runOf, script, type Controller } from './harness.ts';
+import {
+  blocks,
+  Deployment,
+  docker,
+  dockerSkip,
+  ends,
+  outputs,
+  patch,
+  runOf,
+  script,
+  type Controller,
+} from './harness.ts';
 import { poll } from './poll.ts';
 
 const withoutDocker = await dockerSkip();
@@ -18,7 +29,11 @@ const reasons = (deployment: Deployment, run: string): string[] =>
     .sort();
 
 async function atWork(deployment: Deployment, controller: Controller, run: string, item: string): Promise<string> {
-  await poll(`${item} works`, () => deployment.printed(run, item).includes('at work'), () => controller.text);
+  await poll(
+    `${item} works`,
+    () => deployment.printed(run, item).includes('at work'),
+    () => controller.text,
+  );
   const { task } = await controller.logged('its task', (entry) => entry.msg === 'dispatched' && entry.item === item);
   return task!;
 }
@@ -27,7 +42,10 @@ test('a worker process that is killed is Lost, and its item is started again fre
   const deployment = new Deployment('process');
   t.after(() => deployment.dispose());
   // One attempt is all that the item may be charged for.
-  deployment.drop('run.json', runOf('run', deployment.repo, [{ id: 'killed', retry: { maxAttempts: 1 }, ...blocks(script(ONCE), patch) }]));
+  deployment.drop(
+    'run.json',
+    runOf('run', deployment.repo, [{ id: 'killed', retry: { maxAttempts: 1 }, ...blocks(script(ONCE), patch) }]),
+  );
   const controller = deployment.serve({ untilIdle: true });
   const task = await atWork(deployment, controller, 'run', 'killed');
   const worker = parseIdentity(readFileSync(join(deployment.storage, 'controller', 'tasks', task, 'worker'), 'utf8'));
@@ -44,7 +62,10 @@ test('work that never ends is TimedOut, and what it had done is kept as partial'
   const deployment = new Deployment('process');
   t.after(() => deployment.dispose());
   const command = 'echo half > HALF.md; while :; do sleep 0.05; done';
-  deployment.drop('run.json', runOf('run', deployment.repo, [{ id: 'endless', timeout: '2s', ...blocks(script(command), patch) }]));
+  deployment.drop(
+    'run.json',
+    runOf('run', deployment.repo, [{ id: 'endless', timeout: '2s', ...blocks(script(command), patch) }]),
+  );
   await deployment.settle();
   const status = await deployment.status('run');
   assert.deepEqual(ends(status), { endless: 'failed TimedOut 1' });
@@ -56,13 +77,13 @@ test('work that never ends is TimedOut, and what it had done is kept as partial'
 
 test('a full attempt storage is DiskFull, charged to the item, and the run is sealed all the same', async (t) => {
   const deployment = new Deployment('process');
-  t.after(() => deployment.dispose());
   const why = mountSmall(deployment.storage);
+  if (why === undefined) t.after(() => execFileSync('umount', ['-l', deployment.storage]));
+  t.after(() => deployment.dispose());
   if (why !== undefined) {
     assert.ok(!process.env['CI'], why);
     return t.skip(why);
   }
-  t.after(() => execFileSync('umount', ['-l', deployment.storage]));
   mkdirSync(join(deployment.storage, 'inbox'));
   const much = "head -c 40000000 /dev/zero | tr '\\0' x > outputs/much";
   deployment.drop(
@@ -133,7 +154,9 @@ describe('on docker', { skip: withoutDocker }, () => {
     t.after(() => deployment.dispose());
     deployment.drop(
       'run.json',
-      runOf('run', deployment.repo, [{ id: 'nowhere', image: 'pangolin-spine-nowhere:none', ...blocks(script('true')) }]),
+      runOf('run', deployment.repo, [
+        { id: 'nowhere', image: 'pangolin-spine-nowhere:none', ...blocks(script('true')) },
+      ]),
     );
     const controller = deployment.serve();
     const { reason } = await controller.logged('a second try', ({ msg }) => msg.startsWith('attempt failed'));

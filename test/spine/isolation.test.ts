@@ -21,9 +21,9 @@ for p in /proc/[0-9]*; do
 done | found others
 for p in /proc/[0-9]*; do
   [ "$(stat -c %u $p 2>/dev/null)" = "$mine" ] || continue
-  tr '\0' '\n' < $p/environ 2>/dev/null | grep -E '^PANGOLIN_(IN|OUT|WORK|MANIFEST|GRACE|BLOCK)'
+  tr '\0' '\n' < $p/environ 2>/dev/null | grep -E '^PANGOLIN_(IN|OUT|WORK|MANIFEST_SHA256|GRACE_MS|BLOCK_UID|BLOCK_GID)='
 done | found runner-variables
-ls -la /proc/self/fd | grep -E 'socket|/pangolin|/work/private' | found descriptors
+ls -la /proc/self/fd | grep -E 'socket|/pangolin|/work/private' | grep -vE '/(stdout|stderr) \(deleted\)$' | found descriptors
 { ls /pangolin/in; cat /pangolin/in/task.json; } 2>/dev/null | found in
 { ls /pangolin/out; touch /pangolin/out/boot.json /pangolin/out/output.json && echo touched; } 2>/dev/null | found out
 ls /work/private 2>/dev/null | found private
@@ -78,7 +78,10 @@ describe('a block on docker', { skip: await dockerSkip() }, () => {
     deployment.drop(
       'run.json',
       runOf('run', deployment.repo, [
-        { id: 'first', ...blocks(script('echo secret > outputs/spine-secret-other; cp outputs/spine-secret-other /tmp'), outputs) },
+        {
+          id: 'first',
+          ...blocks(script('echo secret > outputs/spine-secret-other; cp outputs/spine-secret-other /tmp'), outputs),
+        },
         { id: 'probe', depends_on: ['first'], ...blocks(script(PROBE)) },
         { id: 'forge', ...blocks(script(FORGE), patch) },
       ]),
@@ -131,8 +134,8 @@ describe('a block on docker', { skip: await dockerSkip() }, () => {
     const output = deployment.output('run', 'forge');
     assert.equal(output.blocks.length, 2);
     assert.equal(readFileSync(join(at, 'patch'), 'utf8'), change);
-    const log = readFileSync(join(at, 'log', '000001.ndjson'), 'utf8');
-    assert.match(log, /killed \d+ processes that the block left behind/);
+    const logs = output.logs.map(({ file }) => readFileSync(join(at, file), 'utf8')).join('');
+    assert.match(logs, /killed \d+ processes that the block left behind/);
     await deployment.swept();
     await deployment.verified('run');
   });

@@ -25,7 +25,7 @@ export interface Conformance {
   readonly unsupportedKeys?: readonly string[];
 }
 
-export const HOSTILE_KEYS = [
+const HOSTILE_KEYS = [
   '',
   '/',
   '/etc/passwd',
@@ -46,7 +46,7 @@ export const HOSTILE_KEYS = [
   'a/.pangolin-store',
 ];
 
-export const UNICODE_KEYS = [
+const UNICODE_KEYS = [
   'plain',
   'space in it',
   'percent%2Fencoded',

@@ -10,7 +10,7 @@ export type Fault =
   /** The answer breaks off after so many bytes of its body. */
   | { readonly kind: 'truncated'; readonly bytes: number };
 
-export interface Seen {
+interface Seen {
   readonly method: string;
   readonly path: string;
   readonly headers: IncomingMessage['headers'];

@@ -14,7 +14,7 @@ export interface S3Server {
   readonly endpoint: string;
 }
 
-export function s3Server(variable: string): S3Server {
+function s3Server(variable: string): S3Server {
   const endpoint = process.env[variable];
   const missing = `${variable} is not set (scripts/s3-servers.sh up starts the server)`;
   return { skip: endpoint === undefined && !process.env['CI'] ? missing : undefined, endpoint: endpoint ?? '' };

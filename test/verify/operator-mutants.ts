@@ -128,17 +128,18 @@ export function* logMutants(keys: ForgeKeys, files: Files): Generator<Mutant> {
     const skipped = at(events, 'item.skipped');
     return renumber([events[0], skipped, ...events.slice(1).filter((event) => event !== skipped)]);
   });
-  yield make('another extension', (events) =>
-    renumber(
-      events.toSpliced(-1, 0, {
+  for (const [name, cause] of Object.entries({ 'by an item that had not ended': { cause: 'edit' }, 'by nobody': {} })) {
+    yield make(`an extension ${name}`, (events) => {
+      const extended = {
         kind: 'run.extended',
-        cause: 'edit',
+        ...cause,
         items: set(sha('x')),
         runId: 'run-1',
         actor: 'pattern:default',
-      }),
-    ),
-  );
+      };
+      return renumber(events.toSpliced(1, 0, extended));
+    });
+  }
   const edits: [string, (events: Json[]) => void][] = [
     ['a retry for another reason', (events) => (at(events, 'item.retried').reason = 'TimedOut')],
     ['a retry of another attempt', (events) => (at(events, 'item.retried').attempt = 2)],
@@ -615,7 +616,7 @@ function plusOrder(line: string): string {
 const ORDER_P256 = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
 
 /** (r, n - s) of a signature (r, s) in DER. */
-export function highS(der: Buffer): Buffer {
+function highS(der: Buffer): Buffer {
   const rEnd = 4 + der[3]!;
   const s = ORDER_P256 - BigInt(`0x${der.subarray(rEnd + 2).toString('hex')}`);
   let hex = s.toString(16).padStart(64, '0');

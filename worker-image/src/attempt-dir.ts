@@ -1,8 +1,9 @@
 /** The attempt prefix: everything in it appears whole or not at all, and boot.json is the fence between workers. */
 import { randomBytes } from 'node:crypto';
-import { constants, createReadStream } from 'node:fs';
+import { constants, read } from 'node:fs';
 import { link, mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { sha256Stream } from '@pangolin/contracts/digest';
 import type { ProductRef } from '@pangolin/contracts/output';
 import { AttemptFailure } from './failure.ts';
@@ -63,9 +64,16 @@ export async function copyWhole(
 }
 
 /** Reads an open file from its start, without closing it. */
-export function chunksOf(fd: number): AsyncIterable<Buffer> {
-  return createReadStream('', { fd, start: 0, autoClose: false, highWaterMark: CHUNK_BYTES });
+export async function* chunksOf(fd: number): AsyncGenerator<Buffer> {
+  // No stream: one that is left early closes the descriptor, whatever it is told.
+  for (let position = 0; ;) {
+    const { bytesRead, buffer } = await readAt(fd, Buffer.allocUnsafe(CHUNK_BYTES), 0, CHUNK_BYTES, position);
+    if (bytesRead === 0) return;
+    position += bytesRead;
+    yield buffer.subarray(0, bytesRead);
+  }
 }
+const readAt = promisify(read);
 
 export async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length;) at += (await file.write(bytes, at)).bytesWritten;

@@ -1,7 +1,9 @@
 /** Launches what is ready, within the concurrency of its queue and the resource locks. */
 import { isPangolinError } from '@pangolin/contracts/errors';
 import { taskName } from '@pangolin/contracts/ids';
-import { lockKey } from '@pangolin/contracts/run';
+import { lockKey, type AdmittedItem } from '@pangolin/contracts/run';
+import type { DispatchManifest } from '@pangolin/contracts/task';
+import type { ComputeProvider } from '../providers/provider.ts';
 import type { ItemRow } from '../store/state.ts';
 import { specOf } from './engine.ts';
 import { resolveInputs, signDispatch } from './manifest.ts';

@@ -64,7 +64,7 @@ export function createTaskFiles(store: ObjectStore, tasksDir: string): TaskFiles
       // Written last, so it says that all the rest is there. A worker may be reading it: what is whole is left alone.
       const whole = join(inDir, 'task.json');
       if ((await readFile(whole, 'utf8').catch(() => undefined)) === text) return { inDir, outDir };
-      await mkdir(join(inDir, 'inputs'), { recursive: true, mode: 0o755 });
+      await mkdir(join(inDir, 'inputs'), { recursive: true, mode: 0o700 });
       for (const [key, input] of Object.entries(manifest.inputs))
         await place(store, input.sha256, join(inDir, 'inputs', key));
       if (manifest.workspace) await place(store, manifest.workspace.sha256, join(inDir, 'workspace.pack'));

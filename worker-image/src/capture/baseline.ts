@@ -1,8 +1,8 @@
 /** Trees in the baseline repository: reading them, and building new ones from what a scan found. */
 import { once } from 'node:events';
-import { createReadStream } from 'node:fs';
 import { readlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { chunksOf } from '../attempt-dir.ts';
 import { AttemptFailure } from '../failure.ts';
 import { endOf, git, startGit } from '../git.ts';
 import { inRepo, type Places } from '../places.ts';
@@ -126,12 +126,10 @@ async function putFile(root: OpenDir, path: BytePath, put: Put): Promise<void> {
   await withFile(root, path, async (fd, { size }) => {
     await put(`blob\ndata ${size}\n`);
     let left = size;
-    if (size > 0) {
-      const stream = createReadStream('', { fd, start: 0, end: size - 1, autoClose: false, highWaterMark: 2 ** 20 });
-      for await (const chunk of stream as AsyncIterable<Buffer>) {
-        left -= chunk.length;
-        await put(chunk);
-      }
+    for await (const chunk of chunksOf(fd)) {
+      left -= chunk.length;
+      if (left < 0) break;
+      await put(chunk);
     }
     if (left !== 0) throw new AttemptFailure('CaptureFailed', `${showPath(path)} changed while it was read`);
     await put('\n');

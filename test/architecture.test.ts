@@ -18,7 +18,7 @@ const nodeBuiltins = ['node:'];
 const rules: readonly Rule[] = [
   { from: 'contracts/src/', may: ['contracts/src/', 'node:crypto'] },
   { from: 'contracts/src/parse.ts', may: ['contracts/src/', 'node:buffer', 'yaml'] },
-  ...['run', 'pipeline', 'output', 'control', 'schema', 'explain'].map((name) => ({
+  ...['run', 'queue', 'pipeline', 'output', 'control', 'schema', 'explain'].map((name) => ({
     from: `contracts/src/${name}.ts`,
     may: ['contracts/src/', 'typebox'],
   })),
@@ -66,7 +66,7 @@ const rules: readonly Rule[] = [
 ];
 
 /** What the verifier must never pull in: schemas drag typebox along, and it reads a Run spec as plain JSON. */
-const verifierForbids = ['run', 'pipeline', 'output', 'control', 'schema', 'explain', 'parse', 'read-run'].map(
+const verifierForbids = ['run', 'queue', 'pipeline', 'output', 'control', 'schema', 'explain', 'parse', 'read-run'].map(
   (name) => `@pangolin/contracts/${name}`,
 );
 

@@ -132,7 +132,7 @@ test('a dispatch is found again by its digest', async () => {
   const { payload, sha256 } = dispatchStatement(manifest);
   const envelope = await signEnvelope(world.keys.attest, payload);
   transaction(world, () => world.evidence.addStatement('a', envelope, sha256));
-  assert.deepEqual(world.evidence.dispatch(sha256), manifest);
+  assert.deepEqual(world.evidence.dispatch(sha256).manifest, manifest);
   assert.throws(() => world.evidence.dispatch('0'.repeat(64)), { code: 'NOT_FOUND' });
 });
 

@@ -19,6 +19,7 @@ for p in /proc/[0-9]*; do
   ls $p/fd/ 2>/dev/null | sed "s|^|$p/fd/|"
   readlink $p/cwd $p/root $p/exe 2>/dev/null
 done | found others
+for p in /proc/[0-9]*; do [ "$(stat -c %u $p 2>/dev/null)" = 0 ] && echo $p; done | wc -l | found strangers
 for p in /proc/[0-9]*; do
   [ "$(stat -c %u $p 2>/dev/null)" = "$mine" ] || continue
   tr '\0' '\n' < $p/environ 2>/dev/null | grep -E '^PANGOLIN_(IN|OUT|WORK|MANIFEST_SHA256|GRACE_MS|BLOCK_UID|BLOCK_GID)='
@@ -120,6 +121,10 @@ describe('a block on docker', { skip: await dockerSkip() }, () => {
   for (const [name, sentence] of Object.entries(what)) {
     test(sentence, () => assert.equal(found.get(name), EXPECTED[name] ?? '', deployment.printed('run', 'probe')));
   }
+
+  test('was looking at somebody: the init and the runner are there', () => {
+    assert.ok(Number(found.get('strangers')) >= 2, found.get('strangers'));
+  });
 
   test('forges neither the sentinel, the boot record nor the patch, and leaves no daemon', async () => {
     const change = (await deployment.cli('orch', 'patch', 'run/forge')).stdout;

@@ -1,7 +1,7 @@
 /** Which commit a workspace means: in a repository of this machine, or of a remote one after fetching it. */
-import { createHash } from 'node:crypto';
 import { mkdir, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { sha256 } from '@pangolin/contracts/digest';
 import { show } from '@pangolin/contracts/formats';
 import { git } from './git.ts';
 import { bareRepository, formatOfCommit } from './git-pack.ts';
@@ -107,7 +107,7 @@ export async function fetchCommit(
     );
   }
   const oid = commit ?? (await remoteTip(source, wanted.ref));
-  const dir = join(cacheDir, `${createHash('sha256').update(source.url).digest('hex').slice(0, 32)}.git`);
+  const dir = join(cacheDir, `${sha256(source.url).slice(0, 32)}.git`);
   const before = fetching.get(dir) ?? Promise.resolve();
   const mine = before.catch(() => undefined).then(() => fetchInto(dir, source, oid));
   fetching.set(dir, mine);

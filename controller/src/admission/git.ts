@@ -3,9 +3,9 @@
  * no system or user configuration, no hooks, no prompts, no remote helpers, no lazy fetches, no replaced objects.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
+import { sha256Stream } from '@pangolin/contracts/digest';
 import { PangolinError } from '@pangolin/contracts/errors';
 import { refuse } from './refusal.ts';
 
@@ -112,7 +112,7 @@ export async function gitToFile(
   options: GitOptions,
 ): Promise<{ readonly code: number; readonly stderr: string; readonly sha256: string; readonly size: number }> {
   const child = start(args, options);
-  const hash = createHash('sha256');
+  const hash = sha256Stream();
   let size = 0;
   child.stdout!.on('data', (chunk: Buffer) => {
     hash.update(chunk);

@@ -29,8 +29,7 @@ async function startTask(engine: Engine, task: string): Promise<void> {
   try {
     const item = state.itemByTask(task);
     if (!item) return;
-    const manifest = evidence.dispatch(item.dispatch!);
-    const envelope = evidence.envelope(item.dispatch!);
+    const { manifest, envelope } = evidence.dispatch(item.dispatch!);
     const { inDir, outDir } = await files.layOut(manifest, envelope, specOf(item).params);
     memory.started.add(task);
     await provider.start({

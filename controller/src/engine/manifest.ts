@@ -39,8 +39,9 @@ function findProduct(pass: Pass, rn: number, needs: readonly Need[]): InputRef |
   for (const { from, select } of needs) {
     const source = pass.engine.state.item(rn, from);
     const output = outputName(select);
-    if (needs.length > 1 && source?.phase !== 'done') continue;
-    const products = source?.products ? (JSON.parse(source.products) as Products) : undefined;
+    // Evidence accepts products of done items only; what a failed one left is for people.
+    if (source?.phase !== 'done') continue;
+    const products = source.products ? (JSON.parse(source.products) as Products) : undefined;
     const product = select.kind === 'patch' ? products?.patch : products?.outputs[select.path];
     if (product) return { sha256: product.sha256, from: { itemId: from, output } };
     missing = `${from} yielded no ${output}`;
@@ -102,7 +103,7 @@ export async function signProvenance(
   outputs: Record<string, DigestSet>,
 ): Promise<string> {
   const { engine } = pass;
-  const manifest = engine.evidence.dispatch(item.dispatch!);
+  const { manifest } = engine.evidence.dispatch(item.dispatch!);
   const statement = provenanceStatement({
     manifest,
     dispatch: item.dispatch!,

@@ -120,18 +120,14 @@ export class EvidenceStore {
 
   /* ---- Reading ---- */
 
-  /** The signed statement with this payload digest. @throws PangolinError NOT_FOUND */
-  envelope(sha256: Sha256): Envelope {
+  /** The dispatch statement with this payload digest, signed and read. @throws PangolinError NOT_FOUND */
+  dispatch(sha256: Sha256): { readonly envelope: Envelope; readonly manifest: DispatchManifest } {
     const row = this.#prepare('SELECT envelope FROM statement WHERE sha256 = ?').get(sha256) as
       { envelope: Buffer } | undefined;
-    if (!row) throw new PangolinError('NOT_FOUND', `no statement ${sha256}`);
-    return JSON.parse(row.envelope.toString('utf8')) as Envelope;
-  }
-
-  /** The manifest in the dispatch statement with this payload digest. @throws PangolinError NOT_FOUND */
-  dispatch(sha256: Sha256): DispatchManifest {
-    const payload = Buffer.from(this.envelope(sha256).payload, 'base64').toString('utf8');
-    return (JSON.parse(payload) as Statement<DispatchManifest>).predicate;
+    if (!row) throw new PangolinError('NOT_FOUND', `no dispatch statement ${sha256}`);
+    const envelope = JSON.parse(row.envelope.toString('utf8')) as Envelope;
+    const payload = Buffer.from(envelope.payload, 'base64').toString('utf8');
+    return { envelope, manifest: (JSON.parse(payload) as Statement<DispatchManifest>).predicate };
   }
 
   /** The newest checkpoint: what the next run names as its past. Absent while the log is empty. `root` is hex. */

@@ -141,6 +141,7 @@ export function readGeneralizedTime({ content }: Der): number {
   const millis = `${fraction}000`.slice(0, 3);
   const iso = `${year}-${month}-${day}T${hour}:${minute}:${second}.${millis}Z`;
   const at = Date.parse(iso);
-  if (year === undefined || Number.isNaN(at) || new Date(at).toISOString() !== iso) throw invalid('a time of a wrong form');
+  if (year === undefined || Number.isNaN(at) || new Date(at).toISOString() !== iso)
+    throw invalid('a time of a wrong form');
   return at;
 }

@@ -102,7 +102,8 @@ export function readTimeStamp(bytes: Buffer): TimeStamp {
   expect(encapsulated.next(TAG.oid), TST_INFO);
   const info = encapsulated.into(context(0)).next(TAG.octetString).content;
   const certificates = new DerReader(signed.next(context(0)).content).all(TAG.sequence).map((each) => each.bytes);
-  if (certificates.length === 0 || certificates.length > CERTIFICATES_MAX) throw invalid('no certificates, or too many');
+  if (certificates.length === 0 || certificates.length > CERTIFICATES_MAX)
+    throw invalid('no certificates, or too many');
   signed.optional(context(1));
   const signers = signed.into(TAG.set);
   signed.end();
@@ -187,8 +188,7 @@ export function readTimeStampInfo(bytes: Buffer): TimeStampInfo {
 
 const orders: Readonly<Record<string, bigint>> = {
   prime256v1: 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n,
-  secp384r1:
-    0xffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973n,
+  secp384r1: 0xffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973n,
   secp521r1:
     0x01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409n,
 };

@@ -30,9 +30,9 @@ const BOOT_MS = 5 * 60_000;
 const RESYNC_MS = 30_000;
 
 export interface ServeOptions {
-  /** A folder or s3://bucket/prefix. */
+  /** A folder. */
   readonly storage: string;
-  /** Where run-state and keys live; default `<storage>/controller` for a folder. */
+  /** Where run-state and keys live; default `<storage>/controller`. */
   readonly state?: string;
   /** Default: docker when an engine answers, else process with one line of warning. */
   readonly compute?: Compute;
@@ -61,9 +61,12 @@ export async function serve(options: ServeOptions): Promise<void> {
       pino.destination({ dest: 2, sync: true }),
     );
   const store = await openStore(options.storage);
-  const stateDir = options.state ?? store.localPath('controller');
-  if (stateDir === undefined)
-    throw new PangolinError('USAGE', 'remote storage needs --state DIR for run-state and keys');
+  if (store.kind !== 'folder') {
+    throw new PangolinError('UNSUPPORTED', `tasks cannot reach ${store.location} yet`, {
+      hint: 'Serve a folder: --storage DIR.',
+    });
+  }
+  const stateDir = options.state ?? store.localPath('controller')!;
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   const state = new StateStore(join(stateDir, 'state.db'));
   try {

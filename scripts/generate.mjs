@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { Control } from '../contracts/src/control.ts';
 import { Boot, Output } from '../contracts/src/output.ts';
 import { PipelineFile } from '../contracts/src/pipeline.ts';
+import { QueueFile } from '../contracts/src/queue.ts';
 import { Plan, Run } from '../contracts/src/run.ts';
 import { runCrd } from './crd.mjs';
 
@@ -18,6 +19,7 @@ const SCHEMA_BASE = 'https://pangolin.dev/schema/';
 const documents = [
   ['run', Run, 'A Pangolin Run'],
   ['plan', Plan, 'A Pangolin Run as a bare plan.json'],
+  ['queue', QueueFile, 'A named queue of the Pangolin controller'],
   ['pipeline', PipelineFile, 'A Pangolin pipeline to register'],
   ['control', Control, 'What an operator asks of the Pangolin controller'],
   ['output', Output, 'output.json of a Pangolin worker'],

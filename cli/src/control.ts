@@ -22,7 +22,9 @@ export const controlFlags = {
 
 export interface Ask {
   readonly verb: Control['verb'];
+  /** RUN or RUN/ITEM, or the queue that `queue` says it is. */
   readonly target: string;
+  readonly queue?: boolean | undefined;
   readonly actor: string | undefined;
   readonly timeoutMs: number | undefined;
   readonly reason?: string | undefined;
@@ -36,17 +38,18 @@ export interface Ask {
  */
 export async function ask(
   context: Context,
-  { verb, target, actor, timeoutMs, reason, as }: Ask,
+  { verb, target, queue, actor, timeoutMs, reason, as }: Ask,
   answer: (receipt: Receipt) => string,
 ): Promise<number> {
-  const { run, item } = parseTarget(target);
+  const { run, item } = queue ? { run: undefined, item: undefined } : parseTarget(target);
   const store = await context.open();
-  if (item === undefined) await readStatus(store, run);
-  else await readItem(store, { run, item });
+  // Queues are known to the controller only.
+  if (run !== undefined && item === undefined) await readStatus(store, run);
+  if (run !== undefined && item !== undefined) await readItem(store, { run, item });
   const control: Control = {
     schema: 'control/1',
     verb,
-    run,
+    ...(run === undefined ? { queue: target } : { run }),
     ...(item !== undefined && { item }),
     ...(as !== undefined && { as }),
     actor: actor ?? defaultActor(),

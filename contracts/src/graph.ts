@@ -3,7 +3,7 @@ import { PROBLEMS_MAX, type Finding } from './explain.ts';
 import { show } from './formats.ts';
 import { nearest } from './nearest.ts';
 import { OUTPUT_DEPTH_MAX, OUTPUT_PATH_BYTES_MAX } from './limits.ts';
-import type { Need } from './run.ts';
+import type { Item, Need } from './run.ts';
 import { pointerTo } from './text-place.ts';
 
 /** Ids that a printed cycle names before it is shortened. */
@@ -11,12 +11,18 @@ const CYCLE_SHOWN = 12;
 
 export interface GraphItem {
   readonly id: string;
-  readonly depends_on?: readonly string[];
-  readonly needs?: Readonly<Record<string, Need>>;
+  readonly depends_on?: Item['depends_on'];
+  readonly needs?: Item['needs'];
+  readonly onExit?: boolean;
+}
+
+/** The sources of a need, each with its pointer under that of the need: one, or several alternatives. */
+function sourcesOfNeed(need: NonNullable<Item['needs']>[string]): readonly (readonly [string, Need])[] {
+  return 'oneOf' in need ? need.oneOf.map((each, index) => [`/oneOf/${index}`, each] as const) : [['', need]];
 }
 
 export interface Graph {
-  /** Per item, sorted and unique: `depends_on` and the sources of `needs`. Only meaningful without findings. */
+  /** Per item, sorted and unique: `depends_on` and the sources of `needs` without alternatives. Only meaningful without findings. */
   readonly dependencies: readonly (readonly string[])[];
   /** At most PROBLEMS_MAX; pointers start with `at`, the pointer of the list of items. */
   readonly findings: readonly Finding[];
@@ -25,13 +31,15 @@ export interface Graph {
 export function checkGraph(items: readonly GraphItem[], at: string): Graph {
   const findings: Finding[] = [];
   const indexes = indexById(items, at, findings);
-  const dependencies = items.map((item, index) => {
+  const onExit = new Set(items.filter((item) => item.onExit).map(({ id }) => id));
+  const checked = items.map((item, index) => {
     const path = pointerTo(at, index);
     checkNeeds(item, path, findings);
-    return checkedDependencies(item, path, indexes, findings);
+    return checkedDependencies(item, path, indexes, onExit, findings);
   });
-  if (findings.length < PROBLEMS_MAX) findCycles(items, dependencies, indexes, at, findings);
-  return { dependencies, findings: findings.slice(0, PROBLEMS_MAX) };
+  const sources = checked.map(({ all }) => all);
+  if (findings.length < PROBLEMS_MAX) findCycles(items, sources, indexes, at, findings);
+  return { dependencies: checked.map(({ plain }) => plain), findings: findings.slice(0, PROBLEMS_MAX) };
 }
 
 function indexById(items: readonly GraphItem[], at: string, findings: Finding[]): ReadonlyMap<string, number> {
@@ -52,8 +60,9 @@ function checkedDependencies(
   item: GraphItem,
   path: string,
   indexes: ReadonlyMap<string, number>,
+  onExit: ReadonlySet<string>,
   findings: Finding[],
-): string[] {
+): { readonly plain: string[]; readonly all: string[] } {
   const unique = new Set<string>();
   const add = (id: string, pointer: () => string): void => {
     unique.add(id);
@@ -65,21 +74,32 @@ function checkedDependencies(
       const meant = nearest(id, indexes.keys());
       const hint = meant === undefined ? 'It must be the id of an item of this run.' : `Did you mean \`${meant}\`?`;
       findings.push({ path: pointer(), code: 'MissingReference', message: `there is no item ${show(id)}`, hint });
+    } else if (onExit.has(id) && !item.onExit) {
+      const message = `item ${show(item.id)} waits for ${show(id)}, which runs when everything else has ended`;
+      findings.push({ path: pointer(), code: 'Cycle', message, hint: 'Only an `onExit` item may depend on one.' });
     }
   };
-  for (const [index, id] of (item.depends_on ?? []).entries()) {
-    add(id, () => `${path}/depends_on/${index}`);
+  for (const [index, entry] of (item.depends_on ?? []).entries()) {
+    const at = `${path}/depends_on/${index}`;
+    if (typeof entry === 'string') add(entry, () => at);
+    else add(entry.item, () => `${at}/item`);
   }
   for (const [key, need] of Object.entries(item.needs ?? {})) {
-    add(need.from, () => `${pointerTo(`${path}/needs`, key)}/from`);
+    if (!('oneOf' in need)) add(need.from, () => `${pointerTo(`${path}/needs`, key)}/from`);
   }
-  return [...unique].sort();
+  const plain = [...unique].sort();
+  for (const [key, need] of Object.entries(item.needs ?? {})) {
+    if (!('oneOf' in need)) continue;
+    for (const [rest, { from }] of sourcesOfNeed(need))
+      add(from, () => `${pointerTo(`${path}/needs`, key)}${rest}/from`);
+  }
+  return { plain, all: [...unique] };
 }
 
 function checkNeeds(item: GraphItem, path: string, findings: Finding[]): void {
   if (!item.needs) return;
   const folded = new Map<string, string>();
-  for (const [key, { select }] of Object.entries(item.needs)) {
+  for (const [key, need] of Object.entries(item.needs)) {
     const pointer = pointerTo(pointerTo(path, 'needs'), key);
     const other = folded.get(key.toLowerCase());
     folded.set(key.toLowerCase(), key);
@@ -87,11 +107,12 @@ function checkNeeds(item: GraphItem, path: string, findings: Finding[]): void {
       const message = `the inputs \`${other}\` and \`${key}\` differ in case only, and become one file on some systems`;
       findings.push({ path: pointer, code: 'DuplicateKey', message, hint: 'Rename one of them.', at: 'key' });
     }
-    const wrong = select.kind === 'output' ? whyNotOutputPath(select.path) : undefined;
-    if (wrong !== undefined) {
+    for (const [rest, { select }] of sourcesOfNeed(need)) {
+      const wrong = select.kind === 'output' ? whyNotOutputPath(select.path) : undefined;
+      if (wrong === undefined) continue;
       const message = `${show(select.kind === 'output' ? select.path : '')} is not a path under outputs/: ${wrong}`;
       const hint = 'Write it as the worker will: relative to outputs/, such as report/summary.json.';
-      findings.push({ path: `${pointer}/select/path`, code: 'InvalidPath', message, hint });
+      findings.push({ path: `${pointer}${rest}/select/path`, code: 'InvalidPath', message, hint });
     }
   }
 }

@@ -3,7 +3,7 @@ import { readDuration } from './check-pipeline.ts';
 import type { Finding } from './explain.ts';
 import { show } from './formats.ts';
 import type { NormalisedItem } from './read-run.ts';
-import { DEFAULTS, type Item, type Run } from './run.ts';
+import { DEFAULTS, lockKey, type AdmittedLock, type Item, type RetryRule, type Run, type When } from './run.ts';
 import { parseCpu, parseSize } from './units.ts';
 
 /** Below this no container engine starts a task. */
@@ -35,8 +35,14 @@ export function normaliseItem(
   const timeoutMs = readDuration(item.timeout ?? defaults.timeout, pathOf('timeout'), findings);
   const idleTimeoutMs = readDuration(item.idleTimeout ?? defaults.idleTimeout, pathOf('idleTimeout'), findings);
   const limits = readResources(item, spec, places, findings);
+  const queueTimeoutMs = readDuration(item.queueTimeout ?? defaults.queueTimeout, pathOf('queueTimeout'), findings);
+  const bootTimeoutMs = readDuration(item.bootTimeout ?? defaults.bootTimeout, pathOf('bootTimeout'), findings);
+  const executor = item.executor ?? 'dispatch';
+  const approval = readApproval(item, places.item, findings);
+  const when = readWhen(item, places.item, findings);
+  const resourceLocks = readLocks(item, places.item, findings);
   const retry = readRetry(item, spec, places, findings);
-  if (pipeline === undefined) findings.push(missingPipeline(item.id, places.item));
+  if (executor === 'dispatch' && pipeline === undefined) findings.push(missingPipeline(item.id, places.item));
   if (workspace && 'git' in workspace && workspace.git.commit !== undefined && workspace.git.ref !== undefined) {
     const path = item.workspace
       ? `${places.item}/workspace`
@@ -46,28 +52,129 @@ export function normaliseItem(
     const message = 'the workspace gives a commit and a ref';
     findings.push({ path: `${path}/git/ref`, code: 'GivenTwice', message, hint: 'Keep one of them.', at: 'key' });
   }
-  if (findings.length > before || pipeline === undefined) return undefined;
+  if (findings.length > before) return undefined;
   const image = item.image ?? defaults.image;
   const network = item.network ?? defaults.network;
   const params = item.inputs;
   return {
     id: item.id,
-    executor: 'dispatch',
-    pipeline,
+    executor,
+    ...(executor === 'dispatch' && pipeline !== undefined && { pipeline }),
+    ...(approval && { approval }),
     ...(item.needs && Object.keys(item.needs).length > 0 && { needs: item.needs }),
     depends_on: dependencies,
-    resourceLocks: [...new Set(item.resourceLocks ?? [])].sort(),
-    ...(workspace && { workspace }),
+    ...(when && { when }),
+    ...(item.onExit && { onExit: true as const }),
+    resourceLocks,
+    ...(executor === 'dispatch' && workspace && { workspace }),
     ...(params && Object.keys(params).length > 0 && { params }),
     ...(image !== undefined && { image }),
     ...limits,
     ...(network !== undefined && { network }),
     timeoutMs: timeoutMs ?? DEFAULTS.timeoutMs,
     ...(idleTimeoutMs !== undefined && { idleTimeoutMs }),
+    ...(queueTimeoutMs !== undefined && { queueTimeoutMs }),
+    ...(bootTimeoutMs !== undefined && { bootTimeoutMs }),
     retry,
     priority: item.priority ?? defaults.priority ?? DEFAULTS.priority,
     ...(item.labels && { labels: item.labels }),
   };
+}
+
+/** What an approval has no use for: it runs nothing. */
+const ofTasks = ['pipeline', 'workspace', 'needs', 'resourceLocks'] as const;
+
+function readApproval(item: Item, path: string, findings: Finding[]): NormalisedItem['approval'] {
+  if (item.executor !== 'approval') {
+    if (item.approval === undefined) return undefined;
+    const message = '`approval` belongs to an item that waits for a person';
+    findings.push({
+      path: `${path}/approval`,
+      code: 'InvalidValue',
+      message,
+      hint: 'Add `executor: approval`.',
+      at: 'key',
+    });
+    return undefined;
+  }
+  for (const field of ofTasks) {
+    if (item[field] === undefined) continue;
+    const message = `an approval runs nothing and takes no \`${field}\``;
+    findings.push({
+      path: `${path}/${field}`,
+      code: 'InvalidValue',
+      message,
+      hint: 'Put it into an item that depends on this one.',
+      at: 'key',
+    });
+  }
+  const timeoutMs = readDuration(item.approval?.timeout, `${path}/approval/timeout`, findings);
+  return { ...(timeoutMs !== undefined && { timeoutMs }), onTimeout: item.approval?.onTimeout ?? 'reject' };
+}
+
+function readWhen(item: Item, path: string, findings: Finding[]): Readonly<Record<string, When>> | undefined {
+  const rules = new Map<string, When | 'done'>();
+  const needed = new Set(Object.values(item.needs ?? {}).flatMap((need) => ('from' in need ? [need.from] : [])));
+  for (const [index, entry] of (item.depends_on ?? []).entries()) {
+    const { item: id, when } = typeof entry === 'string' ? { item: entry, when: 'done' as const } : entry;
+    const at = `${path}/depends_on/${index}`;
+    const before = rules.get(id);
+    if (before !== undefined && before !== when) {
+      const message = `${show(id)} is awaited as ${before} and as ${when}`;
+      findings.push({ path: at, code: 'GivenTwice', message, hint: 'Keep one of them.' });
+    } else if (when !== 'done' && needed.has(id)) {
+      const message = `the item needs a product of ${show(id)}, so that has to be done`;
+      findings.push({ path: `${at}/when`, code: 'InvalidValue', message, hint: 'Leave `when` out, or the need.' });
+    }
+    rules.set(id, when);
+  }
+  const other = [...rules].filter((rule): rule is [string, When] => rule[1] !== 'done');
+  return other.length === 0 ? undefined : Object.fromEntries(other.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** An exclusive object is the same as the string. */
+function readLocks(item: Item, path: string, findings: Finding[]): AdmittedLock[] {
+  const locks = new Map<string, AdmittedLock>();
+  for (const [index, written] of (item.resourceLocks ?? []).entries()) {
+    const at = `${path}/resourceLocks/${index}`;
+    const lock: AdmittedLock =
+      typeof written === 'string' || written.mode === 'exclusive'
+        ? lockKey(written)
+        : { key: written.key, ...(written.limit !== undefined && { limit: written.limit }) };
+    if (typeof written !== 'string' && written.mode === 'exclusive' && written.limit !== undefined) {
+      const message = 'an exclusive lock takes no `limit`';
+      findings.push({ path: `${at}/limit`, code: 'InvalidValue', message, hint: 'Write `mode: shared`.', at: 'key' });
+    }
+    const before = locks.get(lockKey(lock));
+    if (before !== undefined && JSON.stringify(before) !== JSON.stringify(lock)) {
+      const message = `the lock ${show(lockKey(lock))} is taken in two ways`;
+      findings.push({ path: at, code: 'GivenTwice', message, hint: 'Keep one of them.' });
+    }
+    locks.set(lockKey(lock), lock);
+  }
+  return [...locks].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, lock]) => lock);
+}
+
+/** `path` is the pointer of the list. */
+function readRules(
+  rules: NonNullable<NonNullable<Item['retry']>['rules']>,
+  path: string,
+  findings: Finding[],
+): RetryRule[] {
+  return rules.map(({ delay, ...rule }, index) => {
+    if (delay !== undefined && rule.action !== 'park') {
+      const message = `\`delay\` is for \`action: park\`, and this rule says ${rule.action}`;
+      findings.push({
+        path: `${path}/${index}/delay`,
+        code: 'InvalidValue',
+        message,
+        hint: 'Use `backoff` for retries.',
+        at: 'key',
+      });
+    }
+    const parkMs = readDuration(delay, `${path}/${index}/delay`, findings);
+    return { ...rule, ...(parkMs !== undefined && { parkMs }) };
+  });
 }
 
 function missingPipeline(id: string, path: string): Finding {
@@ -121,11 +228,15 @@ function readRetry(item: Item, spec: Spec, places: Places, findings: Finding[]):
       hint: 'Raise `max` or lower `initial`.',
     });
   }
+  const written = item.retry?.rules ?? spec.defaults?.retry?.rules;
+  const rulesAt = `${item.retry?.rules ? places.item : places.defaults}/retry/rules`;
+  const rules = written && written.length > 0 ? readRules(written, rulesAt, findings) : undefined;
   return {
     maxAttempts: item.retry?.maxAttempts ?? spec.defaults?.retry?.maxAttempts ?? DEFAULTS.retry.maxAttempts,
     initialMs,
     factor: own?.factor ?? common?.factor ?? DEFAULTS.retry.factor,
     maxMs: maxMs ?? Math.max(initialMs, DEFAULTS.retry.maxMs),
     jitter: own?.jitter ?? common?.jitter ?? DEFAULTS.retry.jitter,
+    ...(rules && { rules }),
   };
 }

@@ -7,13 +7,6 @@ const closed = { additionalProperties: false } as const;
 
 export const CONCURRENCY_MAX = 100_000;
 
-/** How a queue's runs grow: see docs/patterns.md. */
-export const Pattern = Type.Union(
-  [Type.Literal('static-dag'), Type.Literal('pipeline'), Type.Literal('map-reduce'), Type.Literal('quorum')],
-  { description: 'static-dag (the default): runs are what was submitted. The others let items append new ones.' },
-);
-export type Pattern = Static<typeof Pattern>;
-
 export const QueueFile = Type.Object(
   {
     apiVersion: Type.Literal('pangolin.dev/v1'),
@@ -26,7 +19,6 @@ export const QueueFile = Type.Object(
           maximum: CONCURRENCY_MAX,
           description: 'Items that may hold a task at once.',
         }),
-        pattern: Type.Optional(Pattern),
         rateLimit: Type.Optional(
           Type.Object(
             { starts: Type.Integer({ minimum: 1, maximum: 1_000_000 }), per: Duration },
@@ -44,6 +36,5 @@ export type QueueFile = Static<typeof QueueFile>;
 
 export interface AdmittedQueue {
   readonly concurrency: number;
-  readonly pattern: Pattern;
   readonly rateLimit?: { readonly starts: number; readonly perMs: number };
 }

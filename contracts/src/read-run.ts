@@ -4,7 +4,7 @@
  * into `inputs`. Nothing outside of the file is looked at: names and workspaces are pinned by admission.
  */
 import { canonical } from './canonical.ts';
-import { checkPipeline } from './check-pipeline.ts';
+import { checkPipeline, readDuration } from './check-pipeline.ts';
 import { sha256, type Sha256 } from './digest.ts';
 import { PROBLEMS_MAX, type Finding } from './explain.ts';
 import { show } from './formats.ts';
@@ -15,16 +15,17 @@ import { located } from './located.ts';
 import { normaliseItem } from './normalise.ts';
 import { parseDocument } from './parse.ts';
 import type { PipelineSpec } from './pipeline.ts';
-import { DEFAULTS, type AdmittedItem, type Item, type Need, type Run, type Workspace } from './run.ts';
+import { DEFAULTS, type AdmittedItem, type Item, type Run, type Workspace } from './run.ts';
 import { conforms, findingsOf, type Kind } from './schema.ts';
 import type { Problem } from './status.ts';
 import { pointerTo, type Locate } from './text-place.ts';
 
 /** An item as admission takes it: everything but the pins. */
 export type NormalisedItem = Omit<AdmittedItem, 'pipeline' | 'workspace' | 'needs'> & {
-  readonly pipeline: string | PipelineSpec;
+  /** Absent of an approval. */
+  readonly pipeline?: string | PipelineSpec;
   readonly workspace?: Workspace;
-  readonly needs?: Readonly<Record<string, Need>>;
+  readonly needs?: NonNullable<Item['needs']>;
 };
 
 export interface NormalisedRun {
@@ -32,6 +33,8 @@ export interface NormalisedRun {
   readonly queue: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly items: readonly NormalisedItem[];
+  readonly openEnded?: true;
+  readonly timeoutMs?: number;
 }
 
 export type ReadRun =
@@ -85,6 +88,8 @@ export function readRun(bytes: Uint8Array, file: string): ReadRun {
       queue: spelled.spec.queue ?? DEFAULTS.queue,
       labels: spelled.labels,
       items: normalised.items,
+      ...(spelled.spec.openEnded && { openEnded: true as const }),
+      ...(normalised.timeoutMs !== undefined && { timeoutMs: normalised.timeoutMs }),
     },
     digest: sha256(canonical(spelled)),
     locate,
@@ -166,11 +171,12 @@ function normalise(
   runId: string,
   spec: Spec,
   form: Form,
-): { readonly items: NormalisedItem[]; readonly findings: readonly Finding[] } {
+): { readonly items: NormalisedItem[]; readonly timeoutMs: number | undefined; readonly findings: readonly Finding[] } {
   const at = `${form.spec}/items`;
   const defaultsAt = `${form.spec}/defaults`;
   const graph = checkGraph(spec.items, at);
   const findings: Finding[] = [...graph.findings];
+  const timeoutMs = readDuration(spec.timeout, `${form.spec}/timeout`, findings);
   const checked = new Set<unknown>();
   const said = new Set<string>();
   const checkOnce = (pipeline: string | PipelineSpec | undefined, path: string): void => {
@@ -201,7 +207,7 @@ function normalise(
     }
     return normalised ?? [];
   });
-  return { items, findings };
+  return { items, timeoutMs, findings };
 }
 
 function pointersOf(spec: Spec, form: Form, lifted: LiftedDocument): RunPointers {

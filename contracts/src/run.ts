@@ -3,6 +3,7 @@ import Type, { type Static } from 'typebox';
 import type { Sha256 } from './digest.ts';
 import { ID_PATTERN } from './ids.ts';
 import { Duration, PipelineSpec } from './pipeline.ts';
+import { reasons, type Reason } from './reasons.ts';
 import { CPU_PATTERN, SIZE_PATTERN } from './units.ts';
 
 const closed = { additionalProperties: false } as const;
@@ -31,6 +32,37 @@ export const Network = Type.Union(
   { description: 'none, {allow: [host…]} or open. A backend that cannot enforce it refuses the item.' },
 );
 
+/** Those with which an attempt can fail. */
+const failures = (Object.keys(reasons) as Reason[]).filter((name) =>
+  ['item', 'infrastructure'].includes(reasons[name][0]),
+);
+
+const Rule = Type.Object(
+  {
+    reasons: Type.Optional(
+      Type.Array(
+        Type.Union(
+          failures.map((name) => Type.Literal(name)),
+          { description: 'The reason of a failed attempt.' },
+        ),
+        { minItems: 1, maxItems: 100 },
+      ),
+    ),
+    exitCodes: Type.Optional(
+      Type.Array(Type.Integer({ minimum: 0, maximum: 255 }), {
+        minItems: 1,
+        maxItems: 256,
+        description: 'Of the block that failed.',
+      }),
+    ),
+    action: Type.Union([Type.Literal('retry'), Type.Literal('fail'), Type.Literal('park')], {
+      description: 'park: wait `delay` without a task and without a charge, then try again.',
+    }),
+    delay: Type.Optional(Duration),
+  },
+  closed,
+);
+
 export const Retry = Type.Object(
   {
     maxAttempts: Type.Optional(
@@ -48,6 +80,9 @@ export const Retry = Type.Object(
         },
         closed,
       ),
+    ),
+    rules: Type.Optional(
+      Type.Array(Rule, { maxItems: 100, description: 'The first that matches decides; else the class of the reason.' }),
     ),
   },
   closed,
@@ -128,6 +163,38 @@ export const Need = Type.Object(
 );
 export type Need = Static<typeof Need>;
 
+const OneOf = Type.Object(
+  { oneOf: Type.Array(Need, { minItems: 2, maxItems: 20 }) },
+  { ...closed, description: 'The first of these that is done, in this order.' },
+);
+
+const Dependency = Type.Union([
+  Id,
+  Type.Object(
+    {
+      item: Id,
+      when: Type.Union([Type.Literal('done'), Type.Literal('failed'), Type.Literal('always')], {
+        description: 'How that item has to end. done is the default.',
+      }),
+    },
+    closed,
+  ),
+]);
+
+const Lock = Type.Union([
+  Type.String({ pattern: LOCK_PATTERN }),
+  Type.Object(
+    {
+      key: Type.String({ pattern: LOCK_PATTERN }),
+      mode: Type.Union([Type.Literal('exclusive'), Type.Literal('shared')]),
+      limit: Type.Optional(
+        Type.Integer({ minimum: 1, maximum: 100_000, description: 'Items that may share it; no limit by default.' }),
+      ),
+    },
+    closed,
+  ),
+]);
+
 const itemFields = {
   executor: Type.Optional(Type.Literal('dispatch')),
   pipeline: Type.Optional(
@@ -141,6 +208,8 @@ const itemFields = {
   network: Type.Optional(Network),
   timeout: Type.Optional(Duration),
   idleTimeout: Type.Optional(Duration),
+  queueTimeout: Type.Optional(Duration),
+  bootTimeout: Type.Optional(Duration),
   retry: Type.Optional(Retry),
   priority: Type.Optional(Type.Integer({ minimum: -1000, maximum: 1000, description: 'Higher first. Default 0.' })),
 };
@@ -149,12 +218,29 @@ export const Item = Type.Object(
   {
     id: Id,
     ...itemFields,
+    executor: Type.Optional(
+      Type.Union([Type.Literal('dispatch'), Type.Literal('approval')], {
+        description: 'dispatch (the default) runs the pipeline; approval waits for a person and runs nothing.',
+      }),
+    ),
+    approval: Type.Optional(
+      Type.Object(
+        {
+          timeout: Type.Optional(Duration),
+          onTimeout: Type.Optional(Type.Union([Type.Literal('approve'), Type.Literal('reject')])),
+        },
+        { ...closed, description: 'Of `executor: approval`. When nobody decides in time it is rejected by default.' },
+      ),
+    ),
+    onExit: Type.Optional(
+      Type.Boolean({ description: 'Runs when every other item of the run has ended, whatever happened.' }),
+    ),
     inputs: Type.Optional(
       Type.Record(Type.String(), Type.Unknown(), { description: 'JSON for the blocks: .pangolin/inputs.json.' }),
     ),
-    needs: Type.Optional(Type.Record(Type.String({ pattern: NEED_KEY_PATTERN }), Need, closed)),
-    depends_on: Type.Optional(Type.Array(Id, { maxItems: ITEMS_MAX })),
-    resourceLocks: Type.Optional(Type.Array(Type.String({ pattern: LOCK_PATTERN }), { maxItems: 100 })),
+    needs: Type.Optional(Type.Record(Type.String({ pattern: NEED_KEY_PATTERN }), Type.Union([Need, OneOf]), closed)),
+    depends_on: Type.Optional(Type.Array(Dependency, { maxItems: ITEMS_MAX })),
+    resourceLocks: Type.Optional(Type.Array(Lock, { maxItems: 100 })),
     labels: Type.Optional(Labels),
   },
   { ...closed, description: 'One node of the Run.' },
@@ -164,6 +250,8 @@ export type Item = Static<typeof Item>;
 export const RunSpec = Type.Object(
   {
     queue: Type.Optional(Id),
+    openEnded: Type.Optional(Type.Boolean({ description: 'Takes extensions until it is closed.' })),
+    timeout: Type.Optional(Duration),
     workspace: Type.Optional(Workspace),
     defaults: Type.Optional(
       Type.Object(itemFields, { ...closed, description: 'Used by every item that does not say otherwise.' }),

@@ -5,11 +5,13 @@ import { Control } from './control.ts';
 import { explain, type Finding, type Schema } from './explain.ts';
 import { Boot, Output } from './output.ts';
 import { PipelineFile, PipelineSpec } from './pipeline.ts';
+import { QueueFile } from './queue.ts';
 import { Plan, Run } from './run.ts';
 
 const schemas = {
   run: Run,
   plan: Plan,
+  queue: QueueFile,
   pipeline: PipelineFile,
   pipelineSpec: PipelineSpec,
   control: Control,

@@ -7,6 +7,7 @@ import pino, { type Logger } from 'pino';
 import { PangolinError } from '@pangolin/contracts/errors';
 import { CONTROL, INBOX, LEASE } from '@pangolin/contracts/layout';
 import type { AdmittedRun } from '@pangolin/contracts/run';
+import { readQueue } from '@pangolin/contracts/read-queue';
 import { formatTime } from '@pangolin/contracts/units';
 import { openStore } from '@pangolin/storage/open';
 import type { ObjectStore } from '@pangolin/storage/object-store';
@@ -85,7 +86,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     await sealer.checkLog();
     await store.put('controller/trust.json', JSON.stringify(trustDocument(keys), null, 2) + '\n');
 
-    const queues = new Queues(state, { concurrency: options.concurrency ?? CONCURRENCY, pattern: 'static-dag' });
+    const queues = new Queues(state, { concurrency: options.concurrency ?? CONCURRENCY });
     const context = {
       store,
       queueExists: (name: string) => queues.has(name),
@@ -105,6 +106,8 @@ export async function serve(options: ServeOptions): Promise<void> {
         provider,
         files: createTaskFiles(store, join(stateDir, 'tasks-in')),
         admission: new Admission(store, async (bytes, file) => {
+          const queue = readQueue(bytes, file);
+          if (queue) return queue.ok ? { ok: true, document: { kind: 'Queue', ...queue } } : queue;
           const admitted = await admit(bytes, file, context);
           return admitted.ok
             ? { ok: true, document: { kind: 'Run', run: await pinImages(provider, admitted.run) } }
@@ -161,7 +164,7 @@ async function pinImages(provider: ComputeProvider, run: AdmittedRun): Promise<A
   }
   const items = run.items.map((item) => {
     const pinnedImage = images.get(item.image);
-    return pinnedImage ? { ...item, pinnedImage } : item;
+    return pinnedImage && item.executor === 'dispatch' ? { ...item, pinnedImage } : item;
   });
   return { ...run, items };
 }

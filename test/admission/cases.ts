@@ -233,6 +233,23 @@ export const cases: readonly Row[] = [
     'x.yaml',
     items('id: a', '{ id: b, needs: { p: { from: a, select: { kind: output, path: ./a } } } }'),
   ],
+  // Conditions, locks, approvals, rules.
+  ['an approval with a pipeline', 'x.yaml', item('executor: approval')],
+  ['approval settings of a task', 'x.yaml', item('approval: { timeout: 1h }')],
+  ['a delay of a rule that does not park', 'x.yaml', item('retry: { rules: [ { action: fail, delay: 1m } ] }')],
+  ['a rule for a misspelt reason', 'x.yaml', item('retry: { rules: [ { reasons: [ OOMKiled ], action: fail } ] }')],
+  ['an exclusive lock with a limit', 'x.yaml', item('resourceLocks: [ { key: k, mode: exclusive, limit: 2 } ]')],
+  ['a misspelt condition', 'x.yaml', items('id: b', '{ id: a, depends_on: [ { item: b, when: faild } ] }')],
+  [
+    'alternatives that come round',
+    'x.yaml',
+    items(
+      '{ id: a, needs: { p: { oneOf: [ { from: b, select: { kind: patch } }, { from: c, select: { kind: patch } } ] } } }',
+      '{ id: b, depends_on: [ a ] }',
+      'id: c',
+    ),
+  ],
+  ['a dependency on an onExit item', 'x.yaml', items('{ id: a, onExit: true }', '{ id: b, depends_on: [ a ] }')],
   // The form of the reference.
   [
     'a subagent',

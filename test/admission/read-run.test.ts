@@ -264,3 +264,38 @@ test('one changed place in a good run never makes the reader throw', () => {
     { numRuns: 1500 },
   );
 });
+
+test('conditions, alternatives, locks, approvals, rules and run settings are read to their admitted form', () => {
+  const select = { kind: 'patch' };
+  const oneOf = [
+    { from: 'a', select },
+    { from: 'b', select },
+  ];
+  const task = { pipeline: 'p' };
+  const items = [
+    { id: 'a', ...task, queueTimeout: '1m', bootTimeout: '2s', resourceLocks: [{ key: 'x', mode: 'exclusive' }] },
+    { id: 'b', ...task, resourceLocks: [{ key: 'k', mode: 'shared', limit: 2 }, 'c'] },
+    {
+      id: 'c',
+      ...task,
+      needs: { p: { oneOf } },
+      depends_on: [
+        { item: 'a', when: 'failed' },
+        { item: 'b', when: 'done' },
+      ],
+    },
+    { id: 'd', executor: 'approval', approval: { timeout: '1h' } },
+    { id: 'e', ...task, onExit: true, retry: { rules: [{ exitCodes: [75], action: 'park', delay: '5s' }] } },
+  ];
+  const { run } = accepted(JSON.stringify({ id: 'r', openEnded: true, timeout: '1h', items }));
+  const [a, b, c, d, e] = run.items;
+  assert.deepEqual([run.openEnded, run.timeoutMs], [true, 3_600_000]);
+  assert.deepEqual([a!.queueTimeoutMs, a!.bootTimeoutMs, a!.resourceLocks], [60_000, 2000, ['x']]);
+  assert.deepEqual(b!.resourceLocks, ['c', { key: 'k', limit: 2 }]);
+  assert.deepEqual([c!.depends_on, c!.when, c!.needs], [['a', 'b'], { a: 'failed' }, { p: { oneOf } }]);
+  assert.deepEqual(
+    [d!.executor, d!.pipeline, d!.approval],
+    ['approval', undefined, { timeoutMs: 3_600_000, onTimeout: 'reject' }],
+  );
+  assert.deepEqual([e!.onExit, e!.retry.rules], [true, [{ exitCodes: [75], action: 'park', parkMs: 5000 }]]);
+});

@@ -179,7 +179,7 @@ export class World {
         config: { tasksMax: Infinity, graceMs: 1000, bootMs: 60_000, resyncMs: 30_000 },
         log: pino({ level: process.env.PANGOLIN_TEST_LOG ?? 'silent' }),
         now: () => this.clock,
-        memory: new Memory(new Queues(this.state, { concurrency: this.concurrency, pattern: 'static-dag' })),
+        memory: new Memory(new Queues(this.state, { concurrency: this.concurrency })),
       },
       { advance: async () => ({ sealed: [], pending: 0 }) },
     );

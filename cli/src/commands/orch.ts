@@ -12,5 +12,10 @@ export const orch = group('Serve, submit and follow runs', {
   outputs: async () => (await import('./orch/outputs.ts')).outputs,
   cancel: async () => (await import('./orch/cancel.ts')).cancel,
   retry: async () => (await import('./orch/retry.ts')).retry,
+  pause: async () => (await import('./orch/pause.ts')).pause,
+  resume: async () => (await import('./orch/resume.ts')).resume,
+  approve: async () => (await import('./orch/approve.ts')).approve,
+  reject: async () => (await import('./orch/reject.ts')).reject,
+  close: async () => (await import('./orch/close.ts')).close,
   audit: async () => (await import('./orch/audit.ts')).audit,
 });

@@ -39,6 +39,8 @@ const exitCodes: Readonly<Record<string, number>> = {
   Finished: 4,
   NotFinished: 4,
   NothingToRetry: 4,
+  NotWaiting: 4,
+  NotOpenEnded: 4,
 };
 
 /** `controller/lease.json`: who has served last. */

@@ -47,6 +47,8 @@ export async function admit(bytes: Uint8Array, file: string, context: AdmitConte
     spec: digest,
     pipelines: Object.fromEntries([...pins.specs].sort(([a], [b]) => (a < b ? -1 : 1))),
     items,
+    ...(run.openEnded && { openEnded: true as const }),
+    ...(run.timeoutMs !== undefined && { timeoutMs: run.timeoutMs }),
   };
   return { ok: true, run: admitted, specBytes: canonicalBytes(admitted) };
 }
@@ -69,22 +71,23 @@ async function pinItems(
   };
   for (const [index, item] of run.items.entries()) {
     if (findings.length >= PROBLEMS_MAX) break;
-    const pipeline = await pins.pin(item.pipeline);
-    if (!pipeline.ok) report(at.item(index, 'pipeline'), pipeline.refusal);
+    const pipeline = item.pipeline === undefined ? undefined : await pins.pin(item.pipeline);
+    if (pipeline?.ok === false) report(at.item(index, 'pipeline'), pipeline.refusal);
     const workspace = item.workspace && (await workspaces.pin(item.workspace));
     if (workspace?.ok === false) report(at.item(index, 'workspace'), workspace.refusal);
-    if (pipeline.ok && workspace?.ok !== false) items.push(admitItem(item, pipeline.pin, workspace?.workspace));
+    if (pipeline?.ok !== false && workspace?.ok !== false)
+      items.push(admitItem(item, pipeline?.pin, workspace?.workspace));
   }
   return items;
 }
 
 function admitItem(
   item: NormalisedItem,
-  pipeline: NonNullable<AdmittedItem['pipeline']>,
+  pipeline: AdmittedItem['pipeline'],
   workspace: PinnedWorkspace | undefined,
 ): AdmittedItem {
-  const { workspace: _written, ...rest } = item;
-  return { ...rest, pipeline, ...(workspace && { workspace }) };
+  const { workspace: _workspace, pipeline: _pipeline, ...rest } = item;
+  return { ...rest, ...(pipeline && { pipeline }), ...(workspace && { workspace }) };
 }
 
 /** Items with the same workspace share one look at it, so a branch that moves meanwhile is one commit for all of them. */

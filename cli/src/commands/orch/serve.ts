@@ -21,6 +21,11 @@ export const serve = command({
       number: { min: 1, max: 10_000 },
       description: 'Tasks at a time in the default queue.',
     },
+    'max-tasks': {
+      type: 'string',
+      number: { min: 1, max: 1_000_000 },
+      description: 'Tasks at a time in all queues together.',
+    },
     image: { type: 'string', valueHint: 'REF', description: 'Worker image of items that name none.' },
     state: {
       type: 'string',
@@ -45,6 +50,7 @@ export const serve = command({
         signal: stop.signal,
         ...(args.compute !== undefined && { compute: args.compute }),
         ...(args.concurrency !== undefined && { concurrency: args.concurrency }),
+        ...(args['max-tasks'] !== undefined && { tasksMax: args['max-tasks'] }),
         ...(args.image !== undefined && { image: args.image }),
         ...(args.state !== undefined && { state: args.state }),
       });

@@ -1,0 +1,160 @@
+/** What a Run can say besides plain dependencies, through the shipped command on the process provider. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { blocks, Deployment, outputs, repository, runOf, script, type Status } from './harness.ts';
+import { poll } from './poll.ts';
+
+const phases = (status: Status): Record<string, string> =>
+  Object.fromEntries(status.items.map(({ id, phase }) => [id, phase]));
+
+let deployment: Deployment;
+before(() => {
+  deployment = new Deployment('process');
+});
+after(() => deployment.dispose());
+
+const ok = blocks(script('true'));
+const bad = blocks(script('exit 3'));
+const out = blocks(script('echo "$PANGOLIN_ITEM_ID" > outputs/name'), outputs);
+const nameOf = (from: string): object => ({ from, select: { kind: 'output', path: 'name' } });
+
+test('items run on success, on failure, always and at the end of everything', async () => {
+  deployment.drop(
+    'conditions.json',
+    runOf('conditions', repository, [
+      { id: 'works', ...ok },
+      { id: 'breaks', ...bad },
+      { id: 'on-failure', ...ok, depends_on: [{ item: 'breaks', when: 'failed' }] },
+      { id: 'never', ...ok, depends_on: [{ item: 'works', when: 'failed' }] },
+      { id: 'either-way', ...ok, depends_on: ['works', { item: 'breaks', when: 'always' }] },
+      { id: 'behind', ...ok, depends_on: ['breaks'] },
+      { id: 'at-exit', ...ok, onExit: true },
+    ]),
+  );
+  await deployment.settle();
+  assert.deepEqual(phases(await deployment.status('conditions')), {
+    works: 'done',
+    breaks: 'failed',
+    'on-failure': 'done',
+    never: 'skipped',
+    'either-way': 'done',
+    behind: 'skipped',
+    'at-exit': 'done',
+  });
+  const fired = deployment.events('conditions').filter((event) => event.kind === 'item.fired');
+  assert.equal(fired.at(-1)?.itemId, 'at-exit');
+  await deployment.verified('conditions');
+});
+
+test('an any-of need takes the first source that is done', async () => {
+  deployment.drop(
+    'any.json',
+    runOf('any', repository, [
+      { id: 'fast', ...bad },
+      { id: 'slow', ...out },
+      {
+        id: 'use',
+        ...blocks(script('cp inputs/name outputs/name'), outputs),
+        needs: { name: { oneOf: [nameOf('fast'), nameOf('slow')] } },
+      },
+      { id: 'lost', ...ok, needs: { name: { oneOf: [nameOf('fast'), nameOf('also-bad')] } } },
+      { id: 'also-bad', ...bad },
+    ]),
+  );
+  await deployment.settle();
+  assert.deepEqual(phases(await deployment.status('any')), {
+    fast: 'failed',
+    slow: 'done',
+    use: 'done',
+    lost: 'skipped',
+    'also-bad': 'failed',
+  });
+  const use = deployment.events('any').find((event) => event.kind === 'item.fired' && event.itemId === 'use');
+  assert.ok(use?.kind === 'item.fired');
+  assert.deepEqual(use.inputs.name?.from, { itemId: 'slow', output: 'outputs/name' });
+  await deployment.verified('any');
+});
+
+test('approvals wait for a person and hold nothing; both decisions are sealed', async () => {
+  deployment.drop(
+    'ask.json',
+    runOf(
+      'ask',
+      repository,
+      [
+        { id: 'build', ...ok },
+        { id: 'ship?', executor: 'approval', depends_on: ['build'] },
+        { id: 'ship', ...ok, depends_on: ['ship?'] },
+        { id: 'drop?', executor: 'approval' },
+        { id: 'drop', ...ok, depends_on: ['drop?'] },
+      ].map((item) => JSON.parse(JSON.stringify(item).replaceAll('?', '-ok')) as object),
+    ),
+  );
+  const controller = deployment.serve();
+  const waiting = async (): Promise<boolean> => {
+    const status = await deployment.status('ask').catch(() => undefined);
+    return status?.items.filter(({ phase }) => phase === 'waiting').length === 2;
+  };
+  await poll('both approvals wait', waiting);
+  assert.equal((await deployment.cli('orch', 'approve', 'ask/ship-ok', '--reason', 'looks right')).code, 0);
+  assert.equal((await deployment.cli('orch', 'reject', 'ask/drop-ok', '--reason', 'not today')).code, 0);
+  assert.notEqual((await deployment.cli('orch', 'approve', 'ask/build')).code, 0);
+  await poll('the run is sealed', async () => (await deployment.status('ask')).sealedAt !== undefined);
+  await controller.stop();
+  assert.deepEqual(phases(await deployment.status('ask')), {
+    build: 'done',
+    'ship-ok': 'done',
+    ship: 'done',
+    'drop-ok': 'failed',
+    drop: 'skipped',
+  });
+  const decided = deployment
+    .events('ask')
+    .flatMap((event) => (event.kind === 'item.decided' ? [[event.itemId, event.decision, event.comment]] : []));
+  assert.deepEqual(decided.sort(), [
+    ['drop-ok', 'rejected', 'not today'],
+    ['ship-ok', 'approved', 'looks right'],
+  ]);
+  await deployment.verified('ask');
+});
+
+test('a queue is declared by a file, a paused one starts nothing, and an unknown one refuses the run', async () => {
+  const queue = (spec: object): object => ({
+    apiVersion: 'pangolin.dev/v1',
+    kind: 'Queue',
+    metadata: { name: 'narrow' },
+    spec,
+  });
+  deployment.drop('queue.json', queue({ concurrency: 1, paused: true }));
+  deployment.drop('queue-bad.json', queue({ concurency: 1 }));
+  const controller = deployment.serve();
+  await poll('the queue is declared', () => deployment.receipt('queue.json') !== undefined);
+  assert.equal(deployment.receipt('queue.json')?.verdict, 'accepted');
+  await poll('the bad one is answered', () => deployment.receipt('queue-bad.json') !== undefined);
+  assert.match(JSON.stringify(deployment.receipt('queue-bad.json')?.errors), /concurrency/);
+  deployment.drop(
+    'narrow.json',
+    runOf(
+      'narrow',
+      repository,
+      ['a', 'b', 'c'].map((id) => ({ id, ...ok })),
+      { queue: 'narrow' },
+    ),
+  );
+  deployment.drop('nowhere.json', runOf('nowhere', repository, [{ id: 'a', ...ok }], { queue: 'nowhere' }));
+  await poll('the unknown queue is refused', () => deployment.receipt('nowhere.json')?.verdict === 'rejected');
+  await poll(
+    'the run is admitted',
+    async () => (await deployment.status('narrow').catch(() => undefined)) !== undefined,
+  );
+  assert.deepEqual([...new Set(Object.values(phases(await deployment.status('narrow'))))], ['ready']);
+  assert.equal((await deployment.cli('orch', 'resume', '--queue', 'narrow')).code, 0);
+  await poll('the run is sealed', async () => (await deployment.status('narrow')).sealedAt !== undefined);
+  await controller.stop();
+  const order = deployment.events('narrow').filter(({ kind }) => kind === 'item.fired' || kind === 'item.reconciled');
+  assert.deepEqual(
+    order.map(({ kind }) => kind),
+    ['item.fired', 'item.reconciled', 'item.fired', 'item.reconciled', 'item.fired', 'item.reconciled'],
+  );
+  await deployment.verified('narrow');
+});

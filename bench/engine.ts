@@ -21,7 +21,7 @@ import { createNoopProvider } from '@pangolin/controller/providers/noop';
 import { EvidenceStore } from '@pangolin/controller/store/evidence';
 import { StateStore } from '@pangolin/controller/store/state';
 import { openFolderStore } from '@pangolin/storage/folder-store';
-import type { Row } from './main.ts';
+import type { Row } from './figures.ts';
 
 /** pending → ready → starting → done; a no-op task is never seen running. */
 const TRANSITIONS_PER_ITEM = 3;
@@ -82,7 +82,7 @@ async function complete(
       config: { tasksMax: Infinity, graceMs: 1000, bootMs: 60_000, resyncMs: 60_000 },
       log: pino({ level: 'silent' }),
       now: Date.now,
-      memory: new Memory(new Queues(state, { concurrency: CONCURRENCY, pattern: 'static-dag' })),
+      memory: new Memory(new Queues(state, { concurrency: CONCURRENCY })),
     },
     { advance: async () => ({ sealed: [], pending: 0 }) },
   );

@@ -1,11 +1,17 @@
 /** `npm run bench [-- NAME…] [-o json]`: our figures beside a floor measured in the same run. Machines are noisy: read the ratios. */
 import { parseArgs } from 'node:util';
+import type { Row } from './figures.ts';
 
-/** One benchmark: rows of figures, each with its floor and the ratio to it. */
-export type Row = Readonly<Record<string, string | number>>;
+export type { Row };
 
 const benches: Readonly<Record<string, () => Promise<Row[]>>> = {
   engine: async () => (await import('./engine.ts')).engine(),
+  docker: async () => (await import('./docker.ts')).docker(),
+  cli: async () => (await import('./cli.ts')).cli(),
+  admission: async () => (await import('./admission.ts')).admission(),
+  evidence: async () => (await import('./evidence.ts')).evidence(),
+  verify: async () => (await import('./verify.ts')).verify(),
+  idle: async () => (await import('./idle.ts')).idle(),
 };
 
 const { values, positionals } = parseArgs({

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { readQueue } from '@pangolin/contracts/read-queue';
+import { readRun } from '@pangolin/contracts/read-run';
+
+const root = dirname(dirname(import.meta.dirname));
+const pages = [...globSync('docs/*.md', { cwd: root }), 'README.md', 'ARCHITECTURE.md', 'worker-image/README.md'];
+
+test('every YAML example of the documentation is valid', () => {
+  let seen = 0;
+  for (const page of pages) {
+    for (const [, yaml] of readFileSync(join(root, page), 'utf8').matchAll(/^```yaml\n([^]*?)^```/gm)) {
+      const bytes = Buffer.from(yaml!);
+      const read = readQueue(bytes, page) ?? readRun(bytes, page);
+      assert.deepEqual(read.ok ? [] : read.problems, [], page);
+      seen++;
+    }
+  }
+  assert.ok(seen >= 3, `saw only ${seen} examples`);
+});
+
+test('every shipped example is valid', () => {
+  const examples = globSync('examples/*.yaml', { cwd: root });
+  assert.ok(examples.length >= 2);
+  for (const file of examples) assert.equal(readRun(readFileSync(join(root, file)), file).ok, true, file);
+});
+
+test('every link of the documentation leads to a file', () => {
+  for (const page of pages) {
+    for (const [, target] of readFileSync(join(root, page), 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)/g)) {
+      assert.ok(existsSync(join(root, dirname(page), target!)), `${page} links to ${target}`);
+    }
+  }
+});

@@ -96,8 +96,8 @@ up() {
   flock 9
   provision
   local rgw='bash /rgw-up.sh "$@" && echo ready && exec sleep infinity'
-  ensure rgw "$rgw_port" '^ready$' bash -c "$rgw" bash rados /data "$rgw_port" 13320
-  ensure dbstore "$dbstore_port" '^ready$' bash -c "$rgw" bash dbstore /data "$dbstore_port" 13330
+  ensure rgw "$rgw_port" '^ready$' bash -c "$rgw" bash rados /data "$rgw_port" "$((rgw_port + 2))"
+  ensure dbstore "$dbstore_port" '^ready$' bash -c "$rgw" bash dbstore /data "$dbstore_port" "$((dbstore_port + 2))"
   ensure moto "$moto_port" Running python3 -m moto.server -H 127.0.0.1 -p "$moto_port"
   echo "export PANGOLIN_TEST_S3_RGW=http://127.0.0.1:$rgw_port"
   echo "export PANGOLIN_TEST_S3_DBSTORE=http://127.0.0.1:$dbstore_port"

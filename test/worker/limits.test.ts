@@ -42,9 +42,10 @@ test('a block out of its own time fails, and SIGTERM comes first', async () => {
 
 test('silence for the idle timeout ends a block, output keeps it alive', async () => {
   const { output } = await run({
-    idleTimeoutMs: 1500,
+    // Far longer than a busy machine keeps a process waiting; the chatty block as a whole is longer still.
+    idleTimeoutMs: 6000,
     blocks: [
-      script('for i in $(seq 10); do echo $i; sleep 0.2; done', { id: 'chatty' }),
+      script('for i in $(seq 16); do echo $i; sleep 0.5; done', { id: 'chatty' }),
       script('sleep 60', { id: 'mute' }),
     ],
   });

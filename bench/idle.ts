@@ -1,10 +1,8 @@
 /**
  * What an idle controller costs: requests to its store, and CPU time beside a Node that sleeps at the same time. The
- * controller has one finished run behind it. PANGOLIN_BENCH_IDLE_S sets the seconds (default 60), and
- * PANGOLIN_BENCH_S3 adds a bucket: `s3://bucket/prefix`, with credentials from the environment.
+ * controller has one finished run behind it. PANGOLIN_BENCH_IDLE_S sets the seconds (default 60).
  */
 import { execFile } from 'node:child_process';
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -19,21 +17,17 @@ const SECONDS = Number(process.env.PANGOLIN_BENCH_IDLE_S ?? 60);
 /** After the seal, for what is still being published. */
 const QUIET_MS = 3000;
 const calls = ['get', 'getStream', 'head', 'put', 'list', 'delete', 'copy'] as const;
-const HTTP_CHANNEL = 'http.client.request.start';
 
 export async function idle(): Promise<Row[]> {
-  const rows = [await inTemporary((dir) => measure(join(dir, 'storage'), join(dir, 'state')))];
-  const bucket = process.env.PANGOLIN_BENCH_S3;
-  if (bucket) rows.push(await inTemporary((dir) => measure(`${bucket}/idle-${Date.now()}`, join(dir, 'state'))));
-  return rows;
+  return [await inTemporary((dir) => measure(join(dir, 'storage')))];
 }
 
-async function measure(storage: string, state: string): Promise<Row> {
+async function measure(storage: string): Promise<Row> {
   const store = await openStore(storage);
-  const counter = store.kind === 'folder' ? countCalls(store) : countHttp();
+  const counter = countCalls(store);
   const stop = new AbortController();
   const log = pino({ level: 'silent' });
-  const serving = serve({ storage, state, compute: 'process', signal: stop.signal, log });
+  const serving = serve({ storage, compute: 'process', signal: stop.signal, log });
   try {
     await finishOneRun(store, serving);
     await delay(QUIET_MS);
@@ -66,7 +60,8 @@ async function measure(storage: string, state: string): Promise<Row> {
 async function finishOneRun(store: ObjectStore, serving: Promise<void>): Promise<void> {
   const item = { id: 'a', pipeline: { blocks: [{ kind: 'script', command: 'true' }] } };
   await store.put(inboxKey('done.json'), JSON.stringify({ id: 'done', items: [item] }));
-  for (let tries = 0; tries < 600 && !(await store.head(sealKey('done'))); tries++) {
+  for (let tries = 0; !(await store.head(sealKey('done'))); tries++) {
+    if (tries === 600) throw new Error('the first run is not sealed within a minute');
     await Promise.race([delay(100), serving]);
   }
 }
@@ -74,17 +69,6 @@ async function finishOneRun(store: ObjectStore, serving: Promise<void>): Promise
 interface Counter {
   readonly counts: Record<string, number>;
   readonly restore: () => void;
-}
-
-/** A bucket's requests are counted where they leave the process: its watch does not go through the store's methods. */
-function countHttp(): Counter {
-  const counts: Record<string, number> = {};
-  const onRequest = (message: unknown): void => {
-    const { request } = message as { readonly request: { readonly method: string } };
-    counts[request.method] = (counts[request.method] ?? 0) + 1;
-  };
-  subscribe(HTTP_CHANNEL, onRequest);
-  return { counts, restore: () => unsubscribe(HTTP_CHANNEL, onRequest) };
 }
 
 /** Counts the calls of every store of this kind in this process: `serve` opens one of its own. */

@@ -1,0 +1,156 @@
+// Writes docs/reasons.md and docs/limits.md from the code that uses them; with --check it only says what is stale.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { BUNDLE_BLOB_BYTES_MAX, BUNDLE_DOCUMENT_BYTES_MAX } from '../contracts/src/bundle.ts';
+import { DURATION_MAX_MS } from '../contracts/src/check-pipeline.ts';
+import { PROBLEMS_MAX } from '../contracts/src/explain.ts';
+import * as limits from '../contracts/src/limits.ts';
+import { ALIASED_VALUES_MAX, DEPTH_MAX, JSON_BYTES_MAX, YAML_BYTES_MAX } from '../contracts/src/parse.ts';
+import { CONCURRENCY_MAX } from '../contracts/src/queue.ts';
+import { isTerminal, phases, reasons } from '../contracts/src/reasons.ts';
+import { ITEMS_MAX } from '../contracts/src/run.ts';
+import { INFRASTRUCTURE_RETRIES_MAX, PARKS_MAX } from '../controller/src/plan/retry.ts';
+import { DEFAULT_MEMORY_BYTES, MEMORY_BYTES_MIN, PIDS_MAX } from '../controller/src/providers/docker-container.ts';
+import { TASK_BYTES_MAX } from '../worker-image/src/assignment.ts';
+import { LOG_LIMITS } from '../worker-image/src/log-writer.ts';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const made = (from) => `<!-- Made by scripts/generate-docs.mjs from ${from}. Do not edit. -->`;
+const table = (head, rows) => [
+  `| ${head.join(' | ')} |`,
+  `|${'---|'.repeat(head.length)}`,
+  ...rows.map((row) => `| ${row.map((cell) => String(cell).replaceAll('|', '\\|')).join(' | ')} |`),
+];
+
+const classes = [
+  ['progress', 'Where a healthy item stands', 'Nothing is wrong.'],
+  [
+    'item',
+    'The work failed',
+    'Charged to `retry.maxAttempts`. When that is used up, the item is `failed`, and what depends on its success `skipped`.',
+  ],
+  [
+    'infrastructure',
+    'Something around the work failed',
+    `Not charged to the item: up to ${INFRASTRUCTURE_RETRIES_MAX} retries of their own, with their own backoff.`,
+  ],
+  ['decision', 'Somebody or a rule decided', 'Never retried.'],
+];
+
+function reasonsPage() {
+  const sections = classes.flatMap(([name, title, text]) => [
+    '',
+    `## ${title} (\`${name}\`)`,
+    '',
+    text,
+    '',
+    ...table(
+      ['reason', 'what to do'],
+      Object.entries(reasons)
+        .filter(([, [of]]) => of === name)
+        .map(([reason, [, remedy]]) => [`\`${reason}\``, remedy]),
+    ),
+  ]);
+  const named = (terminal) => phases.filter((phase) => isTerminal(phase) === terminal).map((phase) => `\`${phase}\``);
+  return [
+    '# Reasons',
+    '',
+    made('contracts/src/reasons.ts'),
+    '',
+    'Every item is in one phase for one reason of this closed list; `pangolin orch status RUN` shows both, and the message',
+    `besides. Phases that go on: ${named(false).join(', ')}. Phases that last: ${named(true).join(', ')}.`,
+    ...sections,
+    '',
+  ].join('\n');
+}
+
+const count = (value) => value.toLocaleString('en-US');
+function bytes(value) {
+  const units = ['bytes', 'KiB', 'MiB', 'GiB'];
+  let unit = 0;
+  for (; value >= 1024 && value % 1024 === 0; unit++) value /= 1024;
+  return `${count(value)} ${units[unit]}`;
+}
+const days = (ms) => `${Math.floor(ms / 86_400_000)} days`;
+
+const limitSections = [
+  [
+    'What is submitted',
+    'A file beyond one of these is rejected, and its receipt says where.',
+    [
+      ['a YAML file', bytes(YAML_BYTES_MAX)],
+      ['a JSON file', bytes(JSON_BYTES_MAX)],
+      ['nesting of a file', `${DEPTH_MAX} levels`],
+      ['values that YAML aliases expand to', count(ALIASED_VALUES_MAX)],
+      ['problems in one receipt', count(PROBLEMS_MAX)],
+      ['items of a run', count(ITEMS_MAX)],
+      ['blocks of a pipeline', count(limits.BLOCKS_MAX)],
+      ['a command', bytes(limits.COMMAND_BYTES_MAX)],
+      ['a duration', `more than 0, at most ${days(DURATION_MAX_MS)}`],
+      ['concurrency of a queue', count(CONCURRENCY_MAX)],
+    ],
+  ],
+  [
+    'How often one item is tried again',
+    'Besides `retry.maxAttempts`.',
+    [
+      ['after losses of infrastructure', count(INFRASTRUCTURE_RETRIES_MAX)],
+      ['because a rule parked it', count(PARKS_MAX)],
+    ],
+  ],
+  [
+    'What an attempt writes',
+    'Beyond one of the first five an attempt fails with `OutputTooLarge`.',
+    [
+      ['files under `outputs/`', count(limits.OUTPUT_FILES_MAX)],
+      ['bytes under `outputs/`', bytes(limits.OUTPUT_BYTES_MAX)],
+      ['a path under `outputs/`', `${bytes(limits.OUTPUT_PATH_BYTES_MAX)}, ${limits.OUTPUT_DEPTH_MAX} directories`],
+      ['the patch', bytes(limits.PATCH_BYTES_MAX)],
+      ['`output.json`', bytes(limits.OUTPUT_JSON_BYTES_MAX)],
+      ['what all blocks print; the rest is dropped', bytes(LOG_LIMITS.totalBytes)],
+      ['a line of it; a longer one is cut into several', bytes(LOG_LIMITS.lineBytes)],
+    ],
+  ],
+  [
+    'What a container gets',
+    'Of the Docker backend, for items that do not ask for something else.',
+    [
+      ['memory, swap included', bytes(DEFAULT_MEMORY_BYTES)],
+      ['memory that an item may ask for', `at least ${bytes(MEMORY_BYTES_MIN)}`],
+      ['processes', count(PIDS_MAX)],
+    ],
+  ],
+  [
+    'Files between the parts',
+    '',
+    [
+      ['`task.json`', bytes(TASK_BYTES_MAX)],
+      ['a bundle as one JSON document', bytes(BUNDLE_DOCUMENT_BYTES_MAX)],
+      ['a product in a bundle; larger ones are withheld', bytes(BUNDLE_BLOB_BYTES_MAX)],
+    ],
+  ],
+];
+
+function limitsPage() {
+  const sections = limitSections.flatMap(([title, text, rows]) => [
+    '',
+    `## ${title}`,
+    '',
+    ...(text ? [text, ''] : []),
+    ...table(['of', 'limit'], rows),
+  ]);
+  return ['# Limits', '', made('the constants that enforce them'), ...sections, ''].join('\n');
+}
+
+const pages = new Map([
+  ['docs/reasons.md', reasonsPage()],
+  ['docs/limits.md', limitsPage()],
+]);
+for (const [path, text] of pages) {
+  if (!process.argv.includes('--check')) writeFileSync(join(root, path), text);
+  else if (readFileSync(join(root, path), 'utf8') !== text) {
+    console.error(`${path} is stale; run node scripts/generate-docs.mjs`);
+    process.exitCode = 1;
+  }
+}

@@ -26,8 +26,6 @@ export interface GitServer {
   readonly certificate: string;
   /** Method and path of every request. */
   readonly requests: string[];
-  /** The most requests that were open at once. */
-  peak: number;
   /** Answers before git does when it returns true. */
   intercept: (request: IncomingMessage, response: ServerResponse) => boolean;
   close(): Promise<void>;
@@ -46,7 +44,6 @@ export async function startGitServer(root: string, scratch: string): Promise<Git
     host: '',
     certificate,
     requests: [],
-    peak: 0,
     intercept: () => false,
     close: () =>
       new Promise((resolve) => {
@@ -54,11 +51,7 @@ export async function startGitServer(root: string, scratch: string): Promise<Git
         server.closeAllConnections();
       }),
   };
-  let open = 0;
   server.on('request', (request, response) => {
-    open += 1;
-    git.peak = Math.max(git.peak, open);
-    response.on('close', () => (open -= 1));
     git.requests.push(`${request.method} ${request.url}`);
     if (!git.intercept(request, response)) backend(root, request, response);
   });

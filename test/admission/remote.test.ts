@@ -81,13 +81,15 @@ describe('a repository of an allowed host', { skip: missing ?? false }, () => {
 
   test('is fetched from by one at a time', async () => {
     const context = fresh();
-    server.peak = 0;
+    const asked = server.requests.length;
     const packs = await Promise.all([pack({ commit: first }, context), pack({ commit: second }, context)]);
     assert.deepEqual(
       packs.map((packed) => packed.ok && packed.workspace.commit),
       [first, second],
     );
-    assert.equal(server.peak, 1);
+    // A fetch is a GET of the refs and then POSTs: side by side, the two GETs would come first.
+    const methods = server.requests.slice(asked).map((request) => request.split(' ')[0]);
+    assert.match(methods.join(' '), /^GET( POST)+ GET( POST)+$/);
   });
 
   test('refuses what it does not have, without waiting for a prompt', async () => {

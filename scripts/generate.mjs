@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Config } from '../contracts/src/config.ts';
 import { Control } from '../contracts/src/control.ts';
 import { Boot, Output } from '../contracts/src/output.ts';
 import { PipelineFile } from '../contracts/src/pipeline.ts';
@@ -21,6 +22,7 @@ const documents = [
   ['plan', Plan, 'A Pangolin Run as a bare plan.json'],
   ['queue', QueueFile, 'A named queue of the Pangolin controller'],
   ['pipeline', PipelineFile, 'A Pangolin pipeline to register'],
+  ['config', Config, 'pangolin.yaml'],
   ['control', Control, 'What an operator asks of the Pangolin controller'],
   ['output', Output, 'output.json of a Pangolin worker'],
   ['boot', Boot, 'boot.json of a Pangolin worker'],

@@ -18,7 +18,7 @@ const nodeBuiltins = ['node:'];
 const rules: readonly Rule[] = [
   { from: 'contracts/src/', may: ['contracts/src/', 'node:crypto'] },
   { from: 'contracts/src/parse.ts', may: ['contracts/src/', 'node:buffer', 'yaml'] },
-  ...['run', 'queue', 'pipeline', 'output', 'control', 'schema', 'explain'].map((name) => ({
+  ...['run', 'queue', 'config', 'pipeline', 'output', 'control', 'schema', 'explain'].map((name) => ({
     from: `contracts/src/${name}.ts`,
     may: ['contracts/src/', 'typebox'],
   })),

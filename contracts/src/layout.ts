@@ -1,5 +1,5 @@
 /** Every storage key, in one file (design §5). Keys use `/`, never start with it, and never hold `..`. */
-import type { Sha256 } from './digest.ts';
+import { sha256, type Sha256 } from './digest.ts';
 import { encodeSegment, type AttemptRef } from './ids.ts';
 
 export const INBOX = 'inbox/';
@@ -45,3 +45,7 @@ export const tileKey = (path: string): string => `${LOG}${path}`;
 
 export const casKey = (digest: Sha256): string => `cas/sha256/${digest.slice(0, 2)}/${digest}`;
 export const registryKey = (kind: string, name: string): string => `registry/${kind}/${encodeSegment(name)}.json`;
+
+/** Where the seal of a run is kept in an anchor (evidence.md §3.8). Digests, so that no name can end in another's. */
+export const anchorKey = (origin: string, runId: string): string =>
+  `anchors/v1/${sha256(origin)}/runs/${sha256(runId)}/seal.sigstore.json`;

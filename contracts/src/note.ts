@@ -14,8 +14,9 @@ import { createHash, createPublicKey, verify } from 'node:crypto';
 import { decodeBase64 } from './dsse.ts';
 import { PangolinError } from './errors.ts';
 
-/** Signature types of signed-note: a plain Ed25519 signature over the text. */
+/** Signature types of signed-note: Ed25519 over the text, and a witness's Ed25519 over the text and a time. */
 export const NOTE_ED25519 = 0x01;
+export const NOTE_COSIGNATURE = 0x04;
 
 /** Bytes of a note and lines of signatures; more is hostile. */
 export const NOTE_BYTES_MAX = 65_536;
@@ -111,6 +112,25 @@ export function verifyNote(text: string, signature: NoteSignature, key: NoteKey)
   if (key.type !== NOTE_ED25519 || key.publicKey.length !== 32 || signature.signature.length !== 64) return false;
   if (signature.name !== key.name || !signature.keyId.equals(noteKeyId(key))) return false;
   return verify(null, Buffer.from(text, 'utf8'), ed25519Key(key.publicKey), signature.signature);
+}
+
+/** What a witness signs (tlog-cosignature 1.0.1). @param time seconds since 1970. */
+export function cosignatureText(time: bigint, text: string): string {
+  return `cosignature/v1\ntime ${time}\n${text}`;
+}
+
+/** When the witness `key` says that it saw `text`, in milliseconds since 1970; undefined unless it did say so. */
+export function verifyCosignature(text: string, signature: NoteSignature, key: NoteKey): number | undefined {
+  if (key.type !== NOTE_COSIGNATURE || key.publicKey.length !== 32 || signature.signature.length !== 72)
+    return undefined;
+  if (signature.name !== key.name || !signature.keyId.equals(noteKeyId(key))) return undefined;
+  const time = signature.signature.readBigUInt64BE(0);
+  const signed = Buffer.from(cosignatureText(time, text), 'utf8');
+  // Times that a Date cannot hold are nobody's.
+  if (time === 0n || time > 8_640_000_000_000n) return undefined;
+  return verify(null, signed, ed25519Key(key.publicKey), signature.signature.subarray(8))
+    ? Number(time) * 1000
+    : undefined;
 }
 
 const SPKI_ED25519 = Buffer.from('302a300506032b6570032100', 'hex');

@@ -1,6 +1,7 @@
 /** The compiled validators, one per kind of document, each compiled on its first use. */
 import type { Static, TSchema } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
+import { Config } from './config.ts';
 import { Control } from './control.ts';
 import { explain, type Finding, type Schema } from './explain.ts';
 import { Boot, Output } from './output.ts';
@@ -15,6 +16,7 @@ const schemas = {
   pipeline: PipelineFile,
   pipelineSpec: PipelineSpec,
   control: Control,
+  config: Config,
   output: Output,
   boot: Boot,
 } as const;

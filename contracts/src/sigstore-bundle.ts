@@ -25,7 +25,7 @@ export interface LogProof {
 export interface BundleParts {
   readonly envelope: Envelope;
   readonly log?: LogProof;
-  /** RFC 3161 TimeStampResp, DER, over the raw signature bytes. */
+  /** RFC 3161 TimeStampResp (time-stamp.ts) over the raw signature bytes; written in the order of their bytes. */
   readonly timestamps?: readonly Buffer[];
 }
 
@@ -66,7 +66,9 @@ export function sigstoreBundle({ envelope, log, timestamps = [] }: BundleParts):
       tlogEntries: log ? [tlogEntry(log)] : [],
       ...(timestamps.length > 0 && {
         timestampVerificationData: {
-          rfc3161Timestamps: timestamps.map((token) => ({ signedTimestamp: token.toString('base64') })),
+          rfc3161Timestamps: [...timestamps]
+            .sort(Buffer.compare)
+            .map((token) => ({ signedTimestamp: token.toString('base64') })),
         },
       }),
     },

@@ -34,6 +34,30 @@ export interface TrustDocument {
   readonly signers: readonly TrustedSigner[];
   /** The log's key is here and nowhere else, in the form that cosign and sigstore-js take as it is. */
   readonly trustedRoot: TrustedRoot;
+  /** Certificates (PEM) of authorities whose time stamps count: roots, and the intermediates below them. */
+  readonly tsaRoots?: readonly string[];
+  /** C2SP tlog-policy text: which witnesses, and how many of them, have to have seen the log. */
+  readonly witnessPolicy?: string;
+  /** Where seals are kept out of the operator's reach; looked at only when asked for. */
+  readonly anchors?: readonly TrustedAnchor[];
+  /** What a verified bundle has to reach besides. */
+  readonly require?: {
+    readonly guarantee?: 'external-immutable' | 'witnessed';
+    readonly timeTier?: 'tsa-attested';
+  };
+}
+
+/** A bucket with Object Lock (evidence.md §3.8). */
+export interface TrustedAnchor {
+  readonly type: 's3-object-lock';
+  readonly bucket: string;
+  readonly region: string;
+  /** URL of an S3-compatible server; AWS without one. */
+  readonly endpoint?: string;
+  /** Before `anchors/v1/`; empty or ends with `/`. */
+  readonly prefix?: string;
+  /** How long a seal has to be locked at least, from when it was written. */
+  readonly minRetentionDays: number;
 }
 
 /** JSON of `dev.sigstore.trustroot.v1.TrustedRoot`, as far as we write it. */
@@ -42,7 +66,15 @@ export interface TrustedRoot {
   readonly tlogs: readonly TrustedLog[];
   readonly certificateAuthorities: readonly [];
   readonly ctlogs: readonly [];
-  readonly timestampAuthorities: readonly [];
+  readonly timestampAuthorities: readonly TrustedTimestampAuthority[];
+}
+
+export interface TrustedTimestampAuthority {
+  readonly subject?: { readonly organization?: string; readonly commonName?: string };
+  readonly uri?: string;
+  /** DER, base64; the signer's first if it is named, then its issuers. */
+  readonly certChain: { readonly certificates: readonly { readonly rawBytes: string }[] };
+  readonly validFor: Validity;
 }
 
 export interface TrustedLog {

@@ -13,7 +13,9 @@ import { openStore } from '@pangolin/storage/open';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { admit } from './admission/admit.ts';
 import { openKeys, trustDocument } from './audit/keys.ts';
+import { evidenceOptions, trustedSurroundings } from './audit/evidence-options.ts';
 import { createSealer } from './audit/sealer.ts';
+import { loadConfig } from './config.ts';
 import { Admission } from './engine/admission.ts';
 import { Memory } from './engine/engine.ts';
 import { Queues } from './engine/queues.ts';
@@ -46,6 +48,8 @@ export interface ServeOptions {
   readonly tasksMax?: number;
   /** Default worker image. */
   readonly image?: string;
+  /** Configuration file; default `pangolin.yaml` in the state directory, else in the storage folder. */
+  readonly config?: string;
   readonly signal?: AbortSignal;
   readonly log?: Logger;
 }
@@ -71,6 +75,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   const state = new StateStore(join(stateDir, 'state.db'));
   try {
+    const { evidence: outside = {} } = await loadConfig(options.config, stateDir, store);
     const evidence = new EvidenceStore(state.db);
     const keys = await openKeys(join(stateDir, 'keys'));
     const deployment = state.constant('deployment', () => randomBytes(8).toString('hex'));
@@ -82,9 +87,17 @@ export async function serve(options: ServeOptions): Promise<void> {
       keys,
       now: Date.now,
       onSealed: (runId, at) => state.markSealed(runId, at),
+      ...evidenceOptions(outside, {
+        origin: keys.origin,
+        now: Date.now,
+        onGivenUp: (problem) => log.warn({ err: problem }, `a seal goes without: ${problem.message}`),
+      }),
     });
     await sealer.checkLog();
-    await store.put('controller/trust.json', JSON.stringify(trustDocument(keys), null, 2) + '\n');
+    await store.put(
+      'controller/trust.json',
+      JSON.stringify({ ...trustDocument(keys), ...trustedSurroundings(outside) }, null, 2) + '\n',
+    );
 
     const queues = new Queues(state, { concurrency: options.concurrency ?? CONCURRENCY });
     const context = {

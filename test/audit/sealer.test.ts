@@ -392,12 +392,12 @@ test('tokens, cosignatures and anchors become part of the seal, each asked once'
   const asked: number[] = [];
   const witness: Witness = {
     name: witnessKey.name,
-    cosign: async ({ oldSize, proof, note }) => {
+    cosign: async ({ oldSize, proofFrom, note }) => {
       asked.push(oldSize);
       const { text } = parseNote(note);
       const { size, root } = parseCheckpoint(text);
       if (oldSize > 0) {
-        assert.ok(verifyConsistency(oldSize, size, proof, world.evidence.log.root(oldSize), root));
+        assert.ok(verifyConsistency(oldSize, size, proofFrom(oldSize)!, world.evidence.log.root(oldSize), root));
       }
       const signature = sign(null, Buffer.from(text), privateKey);
       return { name: witnessKey.name, keyId: noteKeyId(witnessKey), signature };

@@ -56,7 +56,7 @@ for (const [name, atLeast, mutants] of classes) {
 }
 
 /** For every check, something that nothing but it notices. */
-const onlyNoticedBy: Readonly<Record<Exclude<CheckId, 'witnesses'>, () => Mutant>> = {
+const onlyNoticedBy: Readonly<Record<Exclude<CheckId, 'witnesses' | 'anchor'>, () => Mutant>> = {
   structure: () => ({ name: 'a file of no kind', files: new Map(files).set('notes.txt', Buffer.from('x')) }),
   signature: () => {
     const stranger = p256();

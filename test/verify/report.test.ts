@@ -122,11 +122,10 @@ test('what the seal was to carry and does not is a finding, never a failure', as
   });
   const report = await verify(bundle);
   assert.equal(report.verdict, 'verified');
-  assert.deepEqual(report.findings.map(({ code }) => code).slice(0, 3), [
-    'timestamp-missing',
-    'witnesses-missing',
-    'anchor-not-checked',
-  ]);
+  const codes = new Set(report.findings.map(({ code }) => code));
+  for (const code of ['timestamp-missing', 'witnesses-missing', 'anchor-not-checked'] as const) {
+    assert.ok(codes.has(code), code);
+  }
 });
 
 test('a run from the future is a finding', async () => {
@@ -172,7 +171,7 @@ for (const [name, change, verdict] of keyLives) {
 test('the checklist shows every check, and no control character of a bundle', async () => {
   const text = renderReport(await verify(files));
   assert.match(text, /^VERIFIED\./);
-  assert.equal(text.match(/^[✓✗–] /gmu)?.length, 12);
+  assert.equal(text.match(/^[✓✗–] /gmu)?.length, 13);
   const evil = new Map(files).set('\u001b[2J\u202eevil', Buffer.from('x'));
   const failed = renderReport(await verify(evil));
   assert.match(failed, /^FAILED\./);

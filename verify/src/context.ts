@@ -2,6 +2,7 @@
 import type { RunSeal } from '@pangolin/contracts/statement';
 import type { Checkpoint, NoteSignature } from '@pangolin/contracts/note';
 import type { Sha256 } from '@pangolin/contracts/digest';
+import type { OpenAnchor } from './anchor/anchor.ts';
 import type { BundleReader } from './bundle-reader.ts';
 import type { LogLines } from './log-lines.ts';
 import type { Plan } from './plan.ts';
@@ -22,10 +23,18 @@ export interface SealedCheckpoint extends Checkpoint {
   readonly logKey?: TrustedLogKey;
 }
 
+interface ContextOptions {
+  readonly expectRun: string | undefined;
+  readonly openAnchor: OpenAnchor | undefined;
+  readonly now: number;
+}
+
 export class Context {
   readonly reader: BundleReader;
   readonly trust: Trust | undefined;
   readonly expectRun: string | undefined;
+  /** How to reach the anchors; absent when they are not to be looked at. */
+  readonly openAnchor: OpenAnchor | undefined;
   /** Milliseconds since 1970. */
   readonly now: number;
   readonly findings: Finding[] = [];
@@ -39,6 +48,12 @@ export class Context {
   checkpoint: SealedCheckpoint | undefined;
   /** The entry of the log that the seal's envelope and key make. */
   leaf: Buffer | undefined;
+  /** When each witness that the trust file names saw the log, in milliseconds since 1970. */
+  cosignatures: ReadonlyMap<string, number> = new Map();
+  /** Time stamps of trusted authorities. */
+  timestamps = 0;
+  witnessed = false;
+  anchored = false;
   /** Milliseconds since 1970 at which the seal's signature existed, according to somebody other than the operator. */
   readonly trustedTimes: number[] = [];
   lines: LogLines | undefined;
@@ -48,10 +63,11 @@ export class Context {
   blobs = { present: 0, withheld: 0 };
   statements = { present: 0, withheld: 0, signed: 0 };
 
-  constructor(reader: BundleReader, trust: Trust | undefined, options: { expectRun: string | undefined; now: number }) {
+  constructor(reader: BundleReader, trust: Trust | undefined, options: ContextOptions) {
     this.reader = reader;
     this.trust = trust;
     this.expectRun = options.expectRun;
+    this.openAnchor = options.openAnchor;
     this.now = options.now;
   }
 

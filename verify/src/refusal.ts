@@ -1,17 +1,22 @@
 /** How a check says no. Everything else that is thrown inside the verifier is a bug of the verifier. */
 import { isPangolinError, messageOf } from '@pangolin/contracts/errors';
+import type { Failure } from './report.ts';
 
 /** The evidence does not hold; the message is the sentence that the report prints. */
 export class Refusal extends Error {
-  constructor(message: string, options?: ErrorOptions) {
+  /** The class of the failure when it is not the one of the check. */
+  readonly failure: Failure | undefined;
+
+  constructor(message: string, options?: ErrorOptions & { readonly failure?: Failure }) {
     super(message, options);
     this.name = 'Refusal';
+    this.failure = options?.failure;
   }
 }
 
 /** @throws Refusal */
-export function refuse(sentence: string): never {
-  throw new Refusal(sentence);
+export function refuse(sentence: string, failure?: Failure): never {
+  throw new Refusal(sentence, failure === undefined ? {} : { failure });
 }
 
 /** Runs a parser of the contracts, whose refusals are PangolinErrors, and makes them ours. @throws Refusal */

@@ -20,6 +20,9 @@ export function renderReport(report: Report): string {
     lines.push(`${marks[String(result) as keyof typeof marks]} ${titles.get(id)!}.`, `    ${printable(detail)}`);
   }
   if (report.verdict === 'verified') lines.push('', ...claimLines(report));
+  for (const dimension of report.verdict === 'verified' ? (report.below ?? []) : []) {
+    lines.push(`BELOW WHAT YOUR TRUST FILE REQUIRES: ${dimension} is only ${report[dimension]}.`);
+  }
   if (report.findings.length > 0) lines.push('', 'What you should know besides:');
   for (const { message } of report.findings) lines.push(`  • ${printable(message)}`);
   if (report.verdict !== 'failed' && report.facts.length > 0) lines.push('', 'Who says what:');

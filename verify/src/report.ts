@@ -17,6 +17,7 @@ export const checkIds = [
   'blobs',
   'attestations',
   'witnesses',
+  'anchor',
 ] as const;
 export type CheckId = (typeof checkIds)[number];
 
@@ -32,7 +33,11 @@ export type Failure =
   | 'closure'
   | 'blob'
   | 'attestation'
-  | 'witness';
+  | 'witness'
+  | 'anchor-missing'
+  | 'anchor-weak'
+  | 'root-mismatch'
+  | 'stripped';
 
 export interface CheckResult {
   /** `n/a`: there was nothing to check, or it could not be checked; `detail` says which. */
@@ -46,8 +51,13 @@ export type FindingCode =
   | 'extension-withheld'
   | 'edges-unconfirmed'
   | 'timestamp-missing'
+  | 'timestamp-of-a-stranger'
   | 'witnesses-missing'
+  | 'quorum-not-met'
   | 'anchor-not-checked'
+  | 'anchor-unreachable'
+  | 'anchor-foreign-version'
+  | 'equivocation'
   | 'key-expired'
   | 'completed-in-the-future'
   | 'sandbox-weaker-than-asked'
@@ -77,6 +87,11 @@ export interface Report {
   readonly claim: 'tamper-detecting' | 'tamper-evident';
   readonly guarantee: 'detect' | 'external-immutable' | 'witnessed';
   readonly timeTier: 'asserted' | 'tsa-attested';
+  /** Time stamps of trusted authorities, and cosignatures of witnesses that the trust file names. */
+  readonly timestamps: number;
+  readonly cosignatures: number;
+  /** What the trust file requires and the bundle does not reach. */
+  readonly below?: readonly ('guarantee' | 'timeTier')[];
   /** `n/a` for zero edges. `unconfirmed`: edges from the submission that only the withheld plan could confirm. */
   readonly closure: { readonly status: 'ok' | 'failed' | 'n/a'; readonly edges: number; readonly unconfirmed: number };
   readonly blobs: { readonly present: number; readonly withheld: number };
@@ -99,4 +114,9 @@ export interface Report {
   readonly facts: readonly Fact[];
 }
 
-export const exitCodes: Readonly<Record<Report['verdict'], number>> = { verified: 0, failed: 1, incomplete: 4 };
+/** Of a verdict; a verified bundle that is below what the trust file requires is 3. */
+const exitCodes: Readonly<Record<Report['verdict'], number>> = { verified: 0, failed: 1, incomplete: 4 };
+
+export function exitCodeOf({ verdict, below }: Report): number {
+  return verdict === 'verified' && below !== undefined ? 3 : exitCodes[verdict];
+}

@@ -3,21 +3,24 @@ import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { isPangolinError, messageOf, PangolinError } from '@pangolin/contracts/errors';
 import type { TrustDocument } from '@pangolin/contracts/trust';
+import { credentialsOf, openS3Anchor } from './anchor/s3.ts';
 import { openBundle } from './readers/open.ts';
 import { renderReport } from './render.ts';
-import { exitCodes } from './report.ts';
+import { exitCodeOf } from './report.ts';
 import { parseTrustFile } from './trust-file.ts';
 import { verifyBundle } from './verify.ts';
 
-const USAGE = `Usage: pangolin-verify BUNDLE [--trust FILE] [--run ID] [-o json]
+const USAGE = `Usage: pangolin-verify BUNDLE [--trust FILE] [--run ID] [--anchor live|off] [-o json]
 
-Checks a bundle of evidence offline. BUNDLE is a directory, a tar archive or a JSON document.
+Checks a bundle of evidence, offline unless you ask for the anchor. BUNDLE is a directory, a tar archive or a JSON document.
 
   --trust FILE   the keys that you trust; get it another way than the bundle
   --run ID       the run that the bundle has to be of
+  --anchor live  also look into the anchors that the trust file names, with the credentials in AWS_ACCESS_KEY_ID,
+                 AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN; off is the default
   -o json        the report as JSON
 
-Exit codes: 0 verified, 1 failed, 2 bad trust file or usage, 4 incomplete (not sealed, or no trust file).
+Exit codes: 0 verified, 1 failed, 2 bad trust file or usage, 3 below what the trust file requires, 4 incomplete (not sealed, or no trust file).
 `;
 
 /** Where a command writes. */
@@ -42,9 +45,12 @@ export async function runVerify(argv: readonly string[], output: Output = proces
     const trust = options.trust === undefined ? undefined : await readTrust(options.trust);
     const { reader, close } = await openBundle(options.bundle);
     try {
-      const report = await verifyBundle(reader, trust, options.run === undefined ? {} : { expectRun: options.run });
+      const report = await verifyBundle(reader, trust, {
+        ...(options.run !== undefined && { expectRun: options.run }),
+        ...(options.live && { openAnchor: (anchor) => openS3Anchor(anchor, credentialsOf(process.env)) }),
+      });
       output.stdout(options.json ? `${JSON.stringify(report, null, 2)}\n` : renderReport(report));
-      return exitCodes[report.verdict];
+      return exitCodeOf(report);
     } finally {
       await close();
     }
@@ -60,6 +66,7 @@ interface Arguments {
   readonly bundle: string;
   readonly trust: string | undefined;
   readonly run: string | undefined;
+  readonly live: boolean;
   readonly json: boolean;
 }
 
@@ -73,6 +80,7 @@ function readArguments(argv: readonly string[]): Arguments | 'help' {
       options: {
         trust: { type: 'string' },
         run: { type: 'string' },
+        anchor: { type: 'string' },
         output: { type: 'string', short: 'o' },
         help: { type: 'boolean', short: 'h' },
       },
@@ -86,7 +94,14 @@ function readArguments(argv: readonly string[]): Arguments | 'help' {
   if (values.output !== undefined && values.output !== 'json' && values.output !== 'text') {
     throw usage(`there is no output format ${values.output}`);
   }
-  return { bundle: positionals[0]!, trust: values.trust, run: values.run, json: values.output === 'json' };
+  if (values.anchor !== undefined && values.anchor !== 'live' && values.anchor !== 'off') throw usage(`--anchor is live or off, not ${values.anchor}`); // prettier-ignore
+  return {
+    live: values.anchor === 'live',
+    bundle: positionals[0]!,
+    trust: values.trust,
+    run: values.run,
+    json: values.output === 'json',
+  };
 }
 
 async function readTrust(path: string): Promise<TrustDocument> {

@@ -1,18 +1,21 @@
 /** Reads `trust.json` (contracts/trust.ts) into keys that can be used. What it holds is the auditor's own decision. */
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { decodeBase64, keyIdOf } from '@pangolin/contracts/dsse';
-import { PangolinError } from '@pangolin/contracts/errors';
+import { messageOf, PangolinError } from '@pangolin/contracts/errors';
 import { NOTE_ED25519, noteKeyHash, rawOfEd25519, type NoteKey } from '@pangolin/contracts/note';
 import {
   TRUST_SCHEMA,
   TRUSTED_ROOT_MEDIA_TYPE,
   type SignerRole,
   type TrustDocument,
+  type TrustedAnchor,
   type TrustedLog,
   type TrustedSigner,
   type Validity,
 } from '@pangolin/contracts/trust';
-import { array, is, literal, object, text } from './shape.ts';
+import { array, count, is, literal, object, text } from './shape.ts';
+import { readAuthorities, type TrustedAuthority } from './time-stamp/authorities.ts';
+import { parseWitnessPolicy, type WitnessPolicy } from './witness-policy.ts';
 
 /** Milliseconds since 1970. */
 export interface KeyLife {
@@ -37,6 +40,10 @@ export interface Trust {
   readonly origin: string;
   readonly signers: ReadonlyMap<string, TrustedKey>;
   readonly logs: readonly TrustedLogKey[];
+  readonly authorities: readonly TrustedAuthority[];
+  readonly witnesses: WitnessPolicy | undefined;
+  readonly anchors: readonly TrustedAnchor[];
+  readonly require: NonNullable<TrustDocument['require']>;
 }
 
 /** Bytes of a trust file. */
@@ -50,6 +57,14 @@ const instant = is(
 const base64 = is('base64', (value) => decodeBase64(value) !== undefined);
 const validity = object({ start: instant, 'end?': instant });
 const none = array(() => ' is not supported', { max: 0 });
+
+const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
+const PREFIX = /^(?:[A-Za-z0-9._-]+\/)*$/;
+
+function isHttpUrl(value: string): boolean {
+  const url = URL.parse(value);
+  return url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.search === '';
+}
 
 const shape = object({
   schema: literal(TRUST_SCHEMA),
@@ -79,7 +94,32 @@ const shape = object({
     ),
     certificateAuthorities: none,
     ctlogs: none,
-    timestampAuthorities: none,
+    timestampAuthorities: array(
+      object({
+        'subject?': object({ 'organization?': text(300), 'commonName?': text(300) }),
+        'uri?': text(2000),
+        certChain: object({ certificates: array(object({ rawBytes: base64 }), { min: 1, max: 10 }) }),
+        validFor: validity,
+      }),
+      { max: 100 },
+    ),
+  }),
+  'tsaRoots?': array(text(100_000), { max: 100 }),
+  'witnessPolicy?': text(100_000),
+  'anchors?': array(
+    object({
+      type: literal('s3-object-lock'),
+      bucket: is('the name of a bucket', (value) => typeof value === 'string' && BUCKET.test(value)),
+      region: is('a region', (value) => typeof value === 'string' && /^[a-z0-9-]{1,40}$/.test(value)),
+      'endpoint?': is('an http or https URL', (value) => typeof value === 'string' && isHttpUrl(value)),
+      'prefix?': is('empty or a path that ends with /', (value) => typeof value === 'string' && PREFIX.test(value)),
+      minRetentionDays: count,
+    }),
+    { max: 16 },
+  ),
+  'require?': object({
+    'guarantee?': literal('external-immutable', 'witnessed'),
+    'timeTier?': literal('tsa-attested'),
   }),
 });
 
@@ -109,7 +149,24 @@ export function loadTrust(document: TrustDocument): Trust {
     origin: document.origin,
     signers,
     logs: document.trustedRoot.tlogs.map((log) => logKey(log, document.origin)),
+    authorities: readAuthorities(document),
+    witnesses: witnessPolicy(document),
+    anchors: document.anchors ?? [],
+    require: document.require ?? {},
   };
+}
+
+function witnessPolicy({ witnessPolicy: policy, origin }: TrustDocument): WitnessPolicy | undefined {
+  if (policy === undefined) return undefined;
+  let read: WitnessPolicy;
+  try {
+    read = parseWitnessPolicy(policy, origin);
+  } catch (error) {
+    throw bad(messageOf(error));
+  }
+  const weak = [...read.witnesses.values()].find((key) => isLowOrder(key.publicKey));
+  if (weak) throw bad(`the key of the witness ${weak.name} is a point of low order, under which anything verifies`);
+  return read;
 }
 
 /** What comes before x and y: EC, P-256, uncompressed point. */

@@ -1,6 +1,8 @@
 /** Verifies a bundle against a trust document: every check in order, up to the first that does not hold. */
 import type { TrustDocument } from '@pangolin/contracts/trust';
 import type { BundleReader } from './bundle-reader.ts';
+import type { OpenAnchor } from './anchor/anchor.ts';
+import { anchor } from './checks/anchor.ts';
 import { attestations } from './checks/attestations.ts';
 import { blobs } from './checks/blobs.ts';
 import type { Check } from './checks/check.ts';
@@ -33,11 +35,14 @@ export const checks: readonly Check[] = [
   blobs,
   attestations,
   witnesses,
+  anchor,
 ];
 
 export interface VerifyOptions {
   /** The run that the bundle has to be of. */
   readonly expectRun?: string;
+  /** Also looks into the anchors that the trust file names, by way of this. */
+  readonly openAnchor?: OpenAnchor;
   /** Milliseconds since 1970; only findings depend on it. Default: the clock. */
   readonly now?: number;
 }
@@ -64,10 +69,12 @@ export async function verifyWith(
 ): Promise<Report> {
   const context = new Context(reader, trust === undefined ? undefined : loadTrust(trust), {
     expectRun: options.expectRun,
+    openAnchor: options.openAnchor,
     now: options.now ?? Date.now(),
   });
   const results = new Map<CheckId, CheckResult>();
   let failed: Check | undefined;
+  let failure: Failure | undefined;
   for (const check of checks) {
     if (failed) {
       results.set(check.id, {
@@ -81,13 +88,17 @@ export async function verifyWith(
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       results.set(check.id, { result: false, detail: sentence(error.message) });
-      if (check.id !== overruled) failed = check;
+      if (check.id === overruled) continue;
+      failed = check;
+      failure = error.failure ?? check.failure;
     }
   }
-  return report(context, Object.fromEntries(results) as Record<CheckId, CheckResult>, failed?.failure);
+  return report(context, Object.fromEntries(results) as Record<CheckId, CheckResult>, failure);
 }
 
 const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
+const guarantees = ['detect', 'external-immutable', 'witnessed'];
 
 function report(context: Context, results: Record<CheckId, CheckResult>, failure: Failure | undefined): Report {
   const { replay, lines, sealFile, trust } = context;
@@ -95,17 +106,30 @@ function report(context: Context, results: Record<CheckId, CheckResult>, failure
   const edges = replay?.edges ?? 0;
   // The last of them: what matters is how long nobody but the operator could have vouched for the run.
   const sealedAt = context.trustedTimes.length > 0 ? Math.max(...context.trustedTimes) : undefined;
+  const verdict = failure !== undefined ? 'failed' : complete ? 'verified' : 'incomplete';
+  const guarantee = context.witnessed ? 'witnessed' : context.anchored ? 'external-immutable' : 'detect';
+  const timeTier = context.timestamps > 0 ? 'tsa-attested' : 'asserted';
+  const { guarantee: required, timeTier: tier } = trust?.require ?? {};
+  const below = [
+    ...(required !== undefined && guarantees.indexOf(guarantee) < guarantees.indexOf(required)
+      ? (['guarantee'] as const)
+      : []),
+    ...(tier !== undefined && timeTier !== tier ? (['timeTier'] as const) : []),
+  ];
   const closureFailed = results.closure.result === false;
   return {
     schema: REPORT_SCHEMA,
-    verdict: failure !== undefined ? 'failed' : complete ? 'verified' : 'incomplete',
+    verdict,
     ...(failure !== undefined && { failure }),
     checks: results,
     findings: context.findings,
-    // Neither an anchor nor a witness was checked, and without one the operator could have rewritten everything.
-    claim: 'tamper-detecting',
-    guarantee: 'detect',
-    timeTier: 'asserted',
+    // Without an anchor or witnesses the operator could have rewritten everything.
+    claim: verdict === 'verified' && guarantee !== 'detect' ? 'tamper-evident' : 'tamper-detecting',
+    guarantee,
+    timeTier,
+    timestamps: context.timestamps,
+    cosignatures: context.cosignatures.size,
+    ...(below.length > 0 && { below }),
     closure: {
       status: closureFailed ? 'failed' : results.closure.result === true ? 'ok' : 'n/a',
       edges,

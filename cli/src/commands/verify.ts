@@ -11,22 +11,29 @@ export const verify = command({
   args: {
     bundle: {
       type: 'positional',
-      description: 'A directory, tar archive or JSON document. Exit 0 verified, 1 failed, 2 unusable, 4 incomplete.',
+      description:
+        'A directory, tar archive or JSON document. Exit 0 verified, 1 failed, 2 unusable, 3 below what the trust file requires, 4 incomplete.',
     },
     trust: {
       type: 'string',
       valueHint: 'FILE',
       description: 'The keys you trust. Else PANGOLIN_TRUST, else what this storage says of itself.',
     },
+    anchor: {
+      type: 'enum',
+      options: ['live', 'off'],
+      description: 'live also looks into the anchors that the trust file names. Else off: nothing is fetched.',
+    },
     run: { type: 'string', valueHint: 'ID', description: 'The run that the bundle has to be of.' },
   },
-  async run({ bundle, trust, run }, context) {
+  async run({ bundle, trust, anchor, run }, context) {
     const temporary = await mkdtemp(join(tmpdir(), 'pangolin-trust-'));
     try {
       const file = trust ?? (process.env.PANGOLIN_TRUST || (await trustOfStorage(context, temporary)));
       if (file === undefined) context.note('No trust file: nothing says whose signatures count.');
       return await check(context, [
         ...(file === undefined ? [] : [`--trust=${file}`]),
+        ...(anchor === undefined ? [] : [`--anchor=${anchor}`]),
         ...(run === undefined ? [] : [`--run=${run}`]),
         `--output=${context.json ? 'json' : 'text'}`,
         '--',

@@ -7,10 +7,11 @@
  * <dir>/attest.pem        ECDSA P-256, signs dispatch and provenance statements
  * <dir>/log.pem           Ed25519, signs checkpoints of the deployment's log
  * ```
+ * <dir>/history.json    the keys that were replaced, once one was (key-history.ts)
  * One key has one role: `seal` and `attest` sign only PAE strings, `log` only note texts.
  */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign, type KeyObject } from 'node:crypto';
-import { chmod, link, mkdir, open, readFile, stat, unlink } from 'node:fs/promises';
+import { chmod, link, mkdir, open, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { canonical, parseCanonical } from '@pangolin/contracts/canonical';
 import { keyIdOf, type Signer } from '@pangolin/contracts/dsse';
@@ -18,6 +19,7 @@ import { PangolinError } from '@pangolin/contracts/errors';
 import { NOTE_ED25519, noteKeyHash, rawOfEd25519, type NoteKey } from '@pangolin/contracts/note';
 import { TRUST_SCHEMA, TRUSTED_ROOT_MEDIA_TYPE, type SignerRole, type TrustDocument } from '@pangolin/contracts/trust';
 import { formatTime } from '@pangolin/contracts/units';
+import { readHistory, type KeyRecord } from './key-history.ts';
 
 export interface Keys {
   /** Name of the deployment's log: a bare hostname, because sigstore-go takes a URL's hostname for it. */
@@ -27,6 +29,8 @@ export interface Keys {
   readonly seal: Signer;
   readonly attest: Signer;
   readonly log: LogSigner;
+  /** Every key for statements that there ever was, once one was replaced. */
+  readonly history: readonly KeyRecord[];
 }
 
 export interface LogSigner extends Signer {
@@ -44,10 +48,24 @@ export async function openKeys(dir: string): Promise<Keys> {
   await mkdir(dir, { recursive: true, mode: 0o700 });
   await chmod(dir, 0o700);
   const { origin, createdAt } = await openDeployment(dir);
+  const history = await readHistory(dir);
+  for (const role of ['seal', 'attest'] as const) await finishRotation(dir, role, history);
   const [seal, attest, log] = await Promise.all((['seal', 'attest', 'log'] as const).map((role) => openKey(dir, role)));
   const publicKey = log!.publicKey;
   const note = { name: origin, type: NOTE_ED25519, publicKey: rawOfEd25519(publicKey)! };
-  return { origin, createdAt, seal: seal!, attest: attest!, log: { ...log!, note } };
+  return { origin, createdAt, seal: seal!, attest: attest!, log: { ...log!, note }, history };
+}
+
+/** A rotation is decided by the history. Its key may still lie beside the place of the old one, or be nobody's. */
+async function finishRotation(dir: string, role: SignerRole, history: readonly KeyRecord[]): Promise<void> {
+  const path = join(dir, `${role}.pem`);
+  const next = await readFile(`${path}.next`, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+  });
+  if (next === undefined) return;
+  const { keyid } = fileSigner(createPrivateKey(next), role, path);
+  const current = history.find((each) => each.role === role && each.end === undefined);
+  await (current?.keyid === keyid ? rename(`${path}.next`, path) : unlink(`${path}.next`));
 }
 
 async function openDeployment(dir: string): Promise<{ readonly origin: string; readonly createdAt: string }> {
@@ -89,7 +107,7 @@ async function openKey(dir: string, role: KeyFile): Promise<Signer> {
   return fileSigner(key, role, path);
 }
 
-function generateKey(role: KeyFile): KeyObject {
+export function generateKey(role: KeyFile): KeyObject {
   return role === 'log'
     ? generateKeyPairSync('ed25519').privateKey
     : generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
@@ -128,6 +146,20 @@ async function openFile(path: string, make: () => string): Promise<Buffer> {
   return readFile(path);
 }
 
+/** Every key for statements, the ones in use included. */
+export function signersOf(keys: Keys): readonly KeyRecord[] {
+  const known = new Set(keys.history.map(({ keyid }) => keyid));
+  const first = (['seal', 'attest'] as const)
+    .filter((role) => !known.has(keys[role].keyid))
+    .map((role) => ({
+      keyid: keys[role].keyid,
+      role,
+      publicKey: keys[role].publicKey.toString('base64'),
+      start: keys.createdAt,
+    }));
+  return [...keys.history, ...first];
+}
+
 /** What an auditor needs to check this deployment's bundles; public. */
 export function trustDocument(keys: Keys): TrustDocument {
   const validFor = { start: keys.createdAt };
@@ -135,12 +167,13 @@ export function trustDocument(keys: Keys): TrustDocument {
   return {
     schema: TRUST_SCHEMA,
     origin: keys.origin,
-    signers: (['seal', 'attest'] as const).map((role) => ({
-      keyid: keys[role].keyid,
-      publicKey: keys[role].publicKey.toString('base64'),
+    signers: signersOf(keys).map(({ keyid, publicKey, role, start, end, revokedAt }) => ({
+      keyid,
+      publicKey,
       alg: 'ecdsa-p256-sha256',
       roles: [role],
-      validFor,
+      validFor: { start, ...(end !== undefined && { end }) },
+      ...(revokedAt !== undefined && { revokedAt }),
     })),
     trustedRoot: {
       mediaType: TRUSTED_ROOT_MEDIA_TYPE,

@@ -14,11 +14,15 @@ export interface TimestampAuthority {
 
 /** C2SP tlog-witness: cosigns checkpoints of a log that it has only ever seen growing. */
 export interface Witness {
+  /** The name of its key, which is the one on its signature lines. */
   readonly name: string;
-  /** `proof` leads from the tree of `oldSize` (0: none seen, empty proof) to the one of `note`. */
+  /**
+   * `oldSize` is what it has seen as far as is known here (0: nothing). `proofFrom` makes the proof that leads from a
+   * tree of that size to the one of `note`, empty for 0; undefined for a size that is larger.
+   */
   cosign(request: {
     readonly oldSize: number;
-    readonly proof: readonly Buffer[];
+    readonly proofFrom: (oldSize: number) => readonly Buffer[] | undefined;
     readonly note: string;
   }): Promise<NoteSignature | undefined>;
 }

@@ -216,8 +216,9 @@ class Sealing {
       // A witness only looks forward: a checkpoint behind its newest one goes without.
       if (oldSize >= size) continue;
       const { note } = log.checkpoint(size)!;
-      const proof = oldSize === 0 ? [] : consistencyProof(oldSize, size, log.hashAt);
-      const cosignature = await witness.cosign({ oldSize, proof, note });
+      const proofFrom = (old: number): Buffer[] | undefined =>
+        old > size ? undefined : old === 0 ? [] : consistencyProof(old, size, log.hashAt);
+      const cosignature = await witness.cosign({ oldSize, proofFrom, note });
       if (!cosignature) continue;
       const { text, signatures } = parseNote(note);
       const [own, ...others] = signatures;

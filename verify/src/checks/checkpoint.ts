@@ -1,4 +1,12 @@
-import { noteKeyId, parseCheckpoint, parseNote, verifyNote } from '@pangolin/contracts/note';
+import {
+  noteKeyId,
+  parseCheckpoint,
+  parseNote,
+  verifyCosignature,
+  verifyNote,
+  type NoteSignature,
+} from '@pangolin/contracts/note';
+import type { Trust } from '../trust-file.ts';
 import { quote, reading, refuse } from '../refusal.ts';
 import { NO_TRUST, passed, UNSEALED, type Check } from './check.ts';
 
@@ -23,8 +31,28 @@ export const checkpoint: Check = {
       refuse(`the checkpoint is signed by ${quote(first!.name)} with a key that is not the trusted one of the log`);
     if (!verifyNote(note.text, first!, logKey.note))
       refuse('the signature of the log on the checkpoint does not verify');
-    if (rest.length > 0)
-      refuse(`the checkpoint has a signature of ${quote(rest[0]!.name)}, whom the trust file does not know`);
+    context.cosignatures = readCosignatures(context.trust, note.text, rest);
+    const expected = context.seal?.expects.witnesses ?? 0;
+    if (expected > rest.length) {
+      context.find('witnesses-missing', `The seal was to be witnessed by ${expected}; it was by ${rest.length}.`);
+    }
     return passed(`${stated.size} entries, signed by ${stated.origin}.`);
   },
 };
+
+/** In the order of the names, which has to be theirs in the note; each once. @throws Refusal */
+function readCosignatures({ witnesses }: Trust, text: string, lines: readonly NoteSignature[]): Map<string, number> {
+  const cosignatures = new Map<string, number>();
+  let previous = '';
+  for (const line of lines) {
+    const key =
+      witnesses?.witnesses.get(line.name) ??
+      refuse(`the checkpoint has a signature of ${quote(line.name)}, whom the trust file does not know`);
+    if (line.name <= previous) refuse('the signatures on the checkpoint are not in the order of their names');
+    previous = line.name;
+    const at = verifyCosignature(text, line, key);
+    if (at === undefined) return refuse(`the signature of the witness ${quote(line.name)} does not verify`);
+    cosignatures.set(line.name, at);
+  }
+  return cosignatures;
+}

@@ -27,6 +27,11 @@ export const serve = command({
       description: 'Tasks at a time in all queues together.',
     },
     image: { type: 'string', valueHint: 'REF', description: 'Worker image of items that name none.' },
+    config: {
+      type: 'string',
+      valueHint: 'FILE',
+      description: 'Else pangolin.yaml in the state directory, else in the storage folder.',
+    },
     state: {
       type: 'string',
       valueHint: 'DIR',
@@ -52,6 +57,7 @@ export const serve = command({
         ...(args.concurrency !== undefined && { concurrency: args.concurrency }),
         ...(args['max-tasks'] !== undefined && { tasksMax: args['max-tasks'] }),
         ...(args.image !== undefined && { image: args.image }),
+        ...(args.config !== undefined && { config: args.config }),
         ...(args.state !== undefined && { state: args.state }),
       });
     } finally {

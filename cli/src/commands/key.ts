@@ -1,0 +1,8 @@
+import { group } from '../command.ts';
+
+export const key = group('Make, show, replace and revoke the keys of a deployment', {
+  init: async () => (await import('./key/init.ts')).init,
+  show: async () => (await import('./key/show.ts')).show,
+  rotate: async () => (await import('./key/rotate.ts')).rotate,
+  revoke: async () => (await import('./key/revoke.ts')).revoke,
+});

@@ -1,0 +1,23 @@
+import { command } from '../../command.ts';
+import { existingKeys, keysDirOf, printKeys, stateDirOf, stateFlag, whileUnserved } from '../../deployment-keys.ts';
+
+export const rotate = command({
+  description: 'Replace a key; what the old one signed stays valid',
+  args: {
+    role: {
+      type: 'enum',
+      options: ['seal', 'attest'],
+      required: true,
+      description: 'Which key. That of the log cannot be replaced: another key is another log.',
+    },
+    state: stateFlag,
+  },
+  async run({ role, state }, context) {
+    const dir = await stateDirOf(context, state);
+    await existingKeys(dir);
+    const { rotateKey } = await import('@pangolin/controller/audit/key-changes');
+    const keys = await whileUnserved(dir, () => rotateKey(keysDirOf(dir), role, Date.now()));
+    await printKeys(keys, context);
+    context.note('Give auditors the new document of `pangolin trust export`: theirs does not know the new key.');
+  },
+});

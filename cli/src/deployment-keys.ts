@@ -1,0 +1,94 @@
+/** Where the keys of a deployment are, and that nobody uses them while they are changed. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { PangolinError } from '@pangolin/contracts/errors';
+import type { Keys } from '@pangolin/controller/audit/keys';
+import type { Context } from './context.ts';
+
+export const stateFlag = {
+  type: 'string',
+  valueHint: 'DIR',
+  description: 'Where run-state and keys are. Else controller/ of a folder storage; needed for a remote one.',
+} as const;
+
+/** @throws PangolinError USAGE when it has to be named and is not. */
+export async function stateDirOf(context: Context, state: string | undefined): Promise<string> {
+  const dir = state ?? (await context.openOrCreate()).localPath('controller');
+  if (dir === undefined) throw new PangolinError('USAGE', 'remote storage needs --state DIR for the keys');
+  return dir;
+}
+
+export const keysDirOf = (stateDir: string): string => join(stateDir, 'keys');
+
+/** @throws PangolinError NOT_FOUND when there are none yet: to look at keys makes none. */
+export async function existingKeys(stateDir: string): Promise<Keys> {
+  const dir = keysDirOf(stateDir);
+  if (!existsSync(join(dir, 'deployment.json'))) {
+    throw new PangolinError('NOT_FOUND', `there are no keys in ${dir}`, {
+      hint: 'Make them with `pangolin key init`; `pangolin orch serve` makes them too.',
+    });
+  }
+  const { openKeys } = await import('@pangolin/controller/audit/keys');
+  return await openKeys(dir);
+}
+
+/**
+ * Runs `change` while no controller serves: one that does would go on signing with the key that was replaced.
+ * @throws PangolinError CONFLICT when one does, or when a finished run is not sealed yet.
+ */
+export async function whileUnserved<T>(stateDir: string, change: () => Promise<T>): Promise<T> {
+  const file = join(stateDir, 'state.db');
+  if (!existsSync(file)) return await change();
+  const { StateStore } = await import('@pangolin/controller/store/state');
+  const { EvidenceStore } = await import('@pangolin/controller/store/evidence');
+  const state = new StateStore(file);
+  try {
+    const pending = new EvidenceStore(state.db).pendingSealCount();
+    if (pending > 0) {
+      throw new PangolinError(
+        'CONFLICT',
+        `${pending} finished runs are not sealed yet, and the old key has to do that`,
+        {
+          hint: 'Run `pangolin orch serve --until-idle` first.',
+        },
+      );
+    }
+    return await change();
+  } finally {
+    state.close();
+  }
+}
+
+export interface KeyLine {
+  readonly role: string;
+  readonly keyid: string;
+  readonly state: 'in use' | 'retired' | 'revoked';
+  readonly start: string;
+  readonly end?: string;
+  readonly revokedAt?: string;
+}
+
+export async function keyLines(keys: Keys): Promise<KeyLine[]> {
+  const { signersOf } = await import('@pangolin/controller/audit/keys');
+  const signers = signersOf(keys).map(({ role, keyid, start, end, revokedAt }) => ({
+    role,
+    keyid,
+    state:
+      revokedAt !== undefined ? ('revoked' as const) : end !== undefined ? ('retired' as const) : ('in use' as const),
+    start,
+    ...(end !== undefined && { end }),
+    ...(revokedAt !== undefined && { revokedAt }),
+  }));
+  return [...signers, { role: 'log', keyid: keys.log.keyid, state: 'in use', start: keys.createdAt }];
+}
+
+/** Prints what `pangolin key show` shows. */
+export async function printKeys(keys: Keys, context: Context): Promise<void> {
+  const lines = await keyLines(keys);
+  if (context.json) return await context.printJson({ origin: keys.origin, keys: lines });
+  await context.print(keys.origin);
+  for (const { role, keyid, state, start, end, revokedAt } of lines) {
+    const until = revokedAt !== undefined ? `, revoked at ${revokedAt}` : end !== undefined ? ` to ${end}` : '';
+    await context.print(`${role.padEnd(7)} ${keyid}  ${state}, from ${start}${until}`);
+  }
+}

@@ -1,0 +1,314 @@
+/** Class H of evidence.md §8: tokens forged and bent, none of which may pass for an honest one. */
+import assert from 'node:assert/strict';
+import { createHash, createPrivateKey, sign, X509Certificate, type KeyObject } from 'node:crypto';
+import { test } from 'node:test';
+import { context, der, DerReader, oid, sequence, setOf, TAG, unsigned } from '@pangolin/contracts/der';
+import {
+  readTimeStamp,
+  smallerSignature,
+  timeStampBytes,
+  timeStampRequest,
+  TST_INFO,
+  type HashName,
+  type TimeStamp,
+} from '@pangolin/contracts/time-stamp';
+import { normaliseTimeStamp } from '@pangolin/controller/audit/timestamps/normalise';
+import { memoryReader } from '@pangolin/verify/readers/memory';
+import { readAuthorities, type TrustedAuthority } from '@pangolin/verify/time-stamp/authorities';
+import { checkTimeStamp } from '@pangolin/verify/time-stamp/check';
+import { verifyBundle } from '@pangolin/verify/verify';
+import { makeAuthority, reply, type Authority } from '../audit/tsa.ts';
+import { forgeKeys, sealOf, trustOf, type Files, type Json } from './forge.ts';
+import { tell } from './story.ts';
+
+const HASH: Readonly<Record<string, Buffer>> = {
+  sha1: oid('1.3.14.3.2.26'),
+  sha256: oid('2.16.840.1.101.3.4.2.1'),
+  sha512: oid('2.16.840.1.101.3.4.2.3'),
+};
+const INT = (value: number): Buffer => unsigned(BigInt(value));
+const trusting = (...authorities: readonly Authority[]): TrustedAuthority[] =>
+  readAuthorities(trustOf(forgeKeys(), (each) => (each.tsaRoots = authorities.map(({ rootPem }) => rootPem))));
+
+interface Bend {
+  readonly imprintOf?: Buffer;
+  readonly imprintHash?: string;
+  readonly genTime?: string;
+  readonly ess?: (certificate: Buffer) => Buffer | undefined;
+  readonly contentType?: Buffer | null;
+  readonly messageDigest?: Buffer | null;
+  readonly certificates?: (signer: Buffer) => Buffer[];
+  readonly key?: KeyObject;
+  readonly more?: readonly Buffer[];
+  readonly stamp?: (stamp: TimeStamp) => TimeStamp;
+  readonly high?: boolean;
+}
+
+const attribute = (id: string, value: Buffer): Buffer => sequence(oid(id), setOf([value]));
+const essOf = (certificate: Buffer, hash = 'sha256'): Buffer =>
+  sequence(sequence(sequence(der(TAG.octetString, createHash(hash).update(certificate).digest()))));
+
+/** A token of this authority as it could be made by whoever has its key: consistent but for what is bent. */
+function forge(authority: Authority, signature: Buffer, bend: Bend = {}): Buffer {
+  const certificate = new X509Certificate(authority.signerPem).raw;
+  const imprintHash = bend.imprintHash ?? 'sha256';
+  const imprint = createHash(imprintHash)
+    .update(bend.imprintOf ?? signature)
+    .digest();
+  const info = sequence(
+    INT(1),
+    oid('1.2.3.4.1'),
+    sequence(sequence(HASH[imprintHash]!), der(TAG.octetString, imprint)),
+    INT(42),
+    der(TAG.generalizedTime, Buffer.from(bend.genTime ?? '20270601100000Z')),
+  );
+  const ess = bend.ess === undefined ? essOf(certificate) : bend.ess(certificate);
+  const type = bend.contentType === undefined ? TST_INFO : bend.contentType;
+  const digest = bend.messageDigest === undefined ? createHash('sha256').update(info).digest() : bend.messageDigest;
+  const attributes = [
+    ...(type ? [attribute('1.2.840.113549.1.9.3', type)] : []),
+    ...(digest ? [attribute('1.2.840.113549.1.9.4', der(TAG.octetString, digest))] : []),
+    ...(ess ? [attribute('1.2.840.113549.1.9.16.2.47', ess)] : []),
+    ...(bend.more ?? []),
+  ];
+  const fields = new DerReader(certificate).into(TAG.sequence).into(TAG.sequence);
+  fields.next(context(0));
+  const serial = fields.next(TAG.integer).content;
+  fields.next(TAG.sequence);
+  const issuer = fields.next(TAG.sequence).bytes;
+  const key = bend.key ?? createPrivateKey(authority.signerKeyPem);
+  const made = sign('sha256', setOf(attributes), key);
+  const curve = key.asymmetricKeyDetails?.namedCurve;
+  const low = curve === undefined ? made : smallerSignature(made, curve);
+  const stamp: TimeStamp = {
+    info,
+    certificates: bend.certificates?.(certificate) ?? [certificate],
+    issuer,
+    serial,
+    hash: 'sha256',
+    attributes,
+    algorithm: curve === undefined ? 'rsa' : 'ecdsa',
+    signature: bend.high === true ? higher(low) : low,
+  };
+  return timeStampBytes(bend.stamp?.(stamp) ?? stamp);
+}
+
+const N = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+function higher(signature: Buffer): Buffer {
+  const pair = new DerReader(signature).into(TAG.sequence);
+  const [r, s] = pair.all(TAG.integer).map(({ content }) => BigInt(`0x${content.toString('hex')}`));
+  return sequence(unsigned(r!), unsigned(N - s!));
+}
+
+const signature = Buffer.from('the signature of a seal');
+
+test('every flipped bit, and every byte cut off or added, of an honest token is refused', async (t) => {
+  for (const kind of ['P-256', 'rsa:2048'] as const) {
+    using authority = makeAuthority({ kind });
+    const authorities = trusting(authority);
+    const imprint = createHash('sha256').update(signature).digest();
+    const token = normaliseTimeStamp(await reply(authority, timeStampRequest(imprint, 9n)), imprint, 9n);
+    assert.ok(checkTimeStamp(token, signature, authorities) > 0);
+    const escaped: number[] = [];
+    for (let bit = 0; bit < token.length * 8; bit++) {
+      const mutant = Buffer.from(token);
+      mutant[bit >> 3]! ^= 1 << (bit & 7);
+      if (!refuses(mutant, authorities)) escaped.push(bit);
+    }
+    for (let length = 0; length < token.length; length++) {
+      if (!refuses(token.subarray(0, length), authorities)) escaped.push(-length);
+    }
+    if (!refuses(Buffer.concat([token, Buffer.of(0)]), authorities)) escaped.push(Infinity);
+    t.diagnostic(`${kind}: ${token.length * 8} single bits, ${escaped.length} escaped`);
+    assert.deepEqual(escaped, []);
+  }
+});
+
+/** True for a refusal; anything else that is thrown is a bug of the verifier. */
+function refuses(token: Buffer, authorities: readonly TrustedAuthority[], pattern = /./): boolean {
+  try {
+    checkTimeStamp(token, signature, authorities);
+    return false;
+  } catch (error) {
+    assert.equal((error as Error).name, 'Refusal', (error as Error).stack);
+    assert.match((error as Error).message, pattern);
+    return true;
+  }
+}
+
+const bends: Readonly<Record<string, readonly [Bend, RegExp]>> = {
+  'the imprint of something else': [{ imprintOf: Buffer.from('another') }, /not of the signature/],
+  'a SHA-1 imprint': [{ imprintHash: 'sha1' }, /hash other than/],
+  'no content type': [{ contentType: null }, /does not sign its content type/],
+  'another content type': [{ contentType: oid('1.2.840.113549.1.7.1') }, /content of another type/],
+  'no message digest': [{ messageDigest: null }, /does not sign its message digest/],
+  'another message digest': [{ messageDigest: Buffer.alloc(32) }, /not what its authority signed/],
+  'no ESSCertID': [{ ess: () => undefined }, /does not sign its certificate/],
+  'the ESSCertID of another certificate': [{ ess: () => essOf(Buffer.from('x')) }, /another certificate/],
+  'an ESSCertID v1 of another certificate': [
+    { more: [attribute('1.2.840.113549.1.9.16.2.12', essOf(Buffer.from('x'), 'sha1'))] },
+    /another certificate/,
+  ],
+  'a signed attribute twice': [{ more: [attribute('1.2.840.113549.1.9.3', TST_INFO)] }, /attribute twice/],
+  'before the certificates': [{ genTime: '20200101000000Z' }, /not valid at/],
+  'after the signer, before the root ends': [{ genTime: '20350601000000Z' }, /not valid at/],
+  'after the root': [{ genTime: '20500101000000Z' }, /not valid at/],
+  'a time with an offset': [{ genTime: '20270601100000+0100' }, /time of a wrong form/],
+  'a time with a trailing zero': [{ genTime: '20270601100000.10Z' }, /time of a wrong form/],
+  'an impossible time': [{ genTime: '20270230100000Z' }, /time of a wrong form/],
+  'the other of two signatures': [{ high: true }, /not in the form/],
+  'no certificate': [{ certificates: () => [] }, /no certificates|tag/],
+  'a certificate twice': [{ certificates: (each) => [each, each] }, /more certificates/],
+  'another serial number': [{ stamp: (each) => ({ ...each, serial: Buffer.of(8) }) }, /another signer/],
+  'another hash': [{ stamp: (each) => ({ ...each, hash: 'sha512' as HashName }) }, /not what its authority signed/],
+  'another kind of signature': [{ stamp: (each) => ({ ...each, algorithm: 'rsa' }) }, /another kind/],
+};
+for (const [name, [bend, why]] of Object.entries(bends)) {
+  test(`a token with ${name} is refused`, () => {
+    const { authority, authorities } = shared();
+    assert.ok(checkTimeStamp(forge(authority, signature), signature, authorities) > 0);
+    assert.ok(refuses(forge(authority, signature, bend), authorities, why));
+  });
+}
+
+/** Making keys is slow; nothing changes this one. */
+let made: { readonly authority: Authority; readonly authorities: TrustedAuthority[] } | undefined;
+function shared() {
+  if (!made) {
+    const authority = makeAuthority();
+    made = { authority, authorities: trusting(authority) };
+    process.once('exit', () => authority[Symbol.dispose]());
+  }
+  return made;
+}
+
+const profiles: Readonly<Record<string, readonly [string, RegExp]>> = {
+  'without a purpose': ['keyUsage=digitalSignature', /not for time stamps alone/],
+  'whose purpose is not critical': ['extendedKeyUsage=timeStamping', /not for time stamps alone/],
+  'with a second purpose': ['extendedKeyUsage=critical,timeStamping,codeSigning', /not for time stamps alone/],
+  'with another purpose': ['extendedKeyUsage=critical,codeSigning', /not for time stamps alone/],
+  'that is a certification authority': [
+    'extendedKeyUsage=critical,timeStamping\nbasicConstraints=critical,CA:TRUE',
+    /certification authority itself/,
+  ],
+  'whose key is not for signatures': [
+    'extendedKeyUsage=critical,timeStamping\nkeyUsage=critical,keyAgreement',
+    /not for signatures/,
+  ],
+  'with a critical extension that nobody knows': [
+    'extendedKeyUsage=critical,timeStamping\n1.2.3.4=critical,ASN1:NULL',
+    /critical extension/,
+  ],
+};
+for (const [name, [extensions, why]] of Object.entries(profiles)) {
+  test(`a token of a signer ${name} is refused`, () => {
+    using authority = makeAuthority({ extensions });
+    assert.ok(refuses(forge(authority, signature), trusting(authority), why));
+  });
+}
+
+test('a look-alike with equal names and serial number is a stranger', () => {
+  const { authority, authorities } = shared();
+  using alike = makeAuthority();
+  assert.ok(refuses(forge(alike, signature), authorities, /does not know/));
+  const stolen = createPrivateKey(alike.signerKeyPem);
+  assert.ok(refuses(forge(authority, signature, { key: stolen }), authorities, /does not verify/));
+  const pinned = { ...authorities[0]!, signer: new X509Certificate(alike.signerPem).raw };
+  assert.ok(refuses(forge(authority, signature), [pinned], /does not know/));
+});
+
+test('an issuer that may not issue, or not so deep, is refused, and an intermediate has to be trusted', () => {
+  using authority = makeAuthority({ intermediate: true });
+  assert.ok(refuses(forge(authority, signature), trusting(authority), /does not know/));
+  const chain = [authority.rootPem, authority.intermediatePem!];
+  const whole = readAuthorities(trustOf(forgeKeys(), (each) => (each.tsaRoots = chain)));
+  assert.ok(checkTimeStamp(forge(authority, signature), signature, whole) > 0);
+});
+
+test('status, version and second signer have no place in the form', () => {
+  const { authority, authorities } = shared();
+  const token = forge(authority, signature);
+  const [status, content] = new DerReader(DerReader.one(token, TAG.sequence).content).all();
+  const withStatus = (...parts: Buffer[]): Buffer => sequence(sequence(...parts), content!.bytes);
+  assert.ok(refuses(withStatus(INT(1)), authorities, /answered with status 1/));
+  assert.ok(refuses(withStatus(INT(2)), authorities, /status 2/));
+  assert.ok(refuses(withStatus(INT(0), sequence(der(0x0c, Buffer.from('hello')))), authorities, /one form/));
+  assert.ok(refuses(sequence(status!.bytes), authorities, /cut off/));
+  const indefinite = Buffer.concat([Buffer.of(0x30, 0x80), token.subarray(4), Buffer.of(0, 0)]);
+  assert.ok(refuses(indefinite, authorities, /length/));
+});
+
+test('an answer with revocation lists, unsigned attributes and spare certificates gets the one form', async () => {
+  using authority = makeAuthority({ intermediate: true, kind: 'P-384' });
+  const imprint = createHash('sha256').update(signature).digest();
+  const response = await reply(authority, timeStampRequest(imprint, 1n));
+  const stamp = readTimeStamp(response);
+  assert.ok(stamp.certificates.length >= 2, 'openssl sends the chain');
+  const normal = normaliseTimeStamp(response, imprint, 1n);
+  assert.equal(readTimeStamp(normal).certificates.length, 1);
+  assert.deepEqual(normaliseTimeStamp(normal, imprint, 1n), normal);
+});
+
+test('a seal is attested by its token, and the token decides over a revoked key', async () => {
+  const { authority } = shared();
+  const keys = forgeKeys();
+  const { files } = tell(keys);
+  const stamped = (genTime: string): Files => {
+    const file = (seal: Json): void => {
+      const over = Buffer.from(seal.dsseEnvelope.signatures[0].sig, 'base64');
+      const signedTimestamp = forge(authority, over, { genTime }).toString('base64');
+      seal.verificationMaterial.timestampVerificationData = { rfc3161Timestamps: [{ signedTimestamp }] };
+    };
+    return new Map(files).set('seal.sigstore.json', sealOf(keys, files.get('events.jsonl')!, { file }));
+  };
+  const trust = (signer: Json) =>
+    trustOf(keys, (each) => {
+      each.tsaRoots = [authority.rootPem];
+      Object.assign(each.signers[0], signer);
+    });
+  const check = async (genTime: string | undefined, signer: Json) => {
+    const { verdict, failure, timeTier } = await verifyBundle(
+      memoryReader(genTime === undefined ? files : stamped(genTime)),
+      trust(signer),
+    );
+    return failure ?? `${verdict} ${timeTier}`;
+  };
+  const revokedAt = '2027-06-01T00:00:00.000Z';
+  const ends = { validFor: { start: '2026-01-01T00:00:00Z', end: revokedAt } };
+  assert.equal(await check(undefined, {}), 'verified asserted');
+  assert.equal(await check(undefined, { revokedAt }), 'time');
+  assert.equal(await check('20270531235959Z', { revokedAt }), 'verified tsa-attested');
+  assert.equal(await check('20270601000000Z', { revokedAt }), 'time');
+  assert.equal(await check('20270531000000Z', ends), 'verified tsa-attested');
+  assert.equal(await check('20270602000000Z', ends), 'time');
+  assert.equal(await check('20270531000000Z', { validFor: { start: '2027-06-01T00:00:00Z' } }), 'time');
+});
+
+test('a token of another seal, two equal tokens and tokens out of order are refused', async () => {
+  const { authority } = shared();
+  const keys = forgeKeys();
+  const { files } = tell(keys);
+  const trust = trustOf(keys, (each) => (each.tsaRoots = [authority.rootPem]));
+  const withTokens = (make: (over: Buffer) => Buffer[]): Files => {
+    const file = (seal: Json): void => {
+      const tokens = make(Buffer.from(seal.dsseEnvelope.signatures[0].sig, 'base64'));
+      const rfc3161Timestamps = tokens.map((token) => ({ signedTimestamp: token.toString('base64') }));
+      seal.verificationMaterial.timestampVerificationData = { rfc3161Timestamps };
+    };
+    return new Map(files).set('seal.sigstore.json', sealOf(keys, files.get('events.jsonl')!, { file }));
+  };
+  const check = async (make: (over: Buffer) => Buffer[]) => {
+    const { failure, timestamps } = await verifyBundle(memoryReader(withTokens(make)), trust);
+    return failure ?? timestamps;
+  };
+  const pair = (over: Buffer): Buffer[] =>
+    ['20270601100000Z', '20270601100001Z'].map((genTime) => forge(authority, over, { genTime })).sort(Buffer.compare);
+  assert.equal(await check((over) => pair(over)), 2);
+  assert.equal(await check((over) => pair(over).reverse()), 'structure');
+  assert.equal(
+    await check((over) => [pair(over)[0]!, pair(over)[0]!].map((each, _, [first]) => first ?? each)),
+    'time',
+  );
+  assert.equal(await check(() => [forge(authority, Buffer.from('another signature'))]), 'time');
+  assert.equal(await check((over) => [forge(authority, over), Buffer.from('bad')].sort(Buffer.compare)), 'time');
+});

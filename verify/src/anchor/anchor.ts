@@ -1,0 +1,26 @@
+/** What an anchor holds of one run, as its server tells it. */
+import type { TrustedAnchor } from '@pangolin/contracts/trust';
+
+export interface AnchorVersion {
+  readonly versionId: string;
+  readonly deleteMarker: boolean;
+}
+
+export interface LockedObject {
+  readonly body: Buffer;
+  /** `COMPLIANCE` is the only mode that binds the owner of the bucket too. */
+  readonly lockMode: string | undefined;
+  /** Milliseconds since 1970. */
+  readonly retainUntil: number | undefined;
+  readonly lastModified: number | undefined;
+}
+
+/** Every method rejects with PangolinError UNAVAILABLE or DENIED when the server does not answer as it should. */
+export interface AnchorReader {
+  /** Every version of exactly this key, the oldest first. */
+  versions(key: string): Promise<readonly AnchorVersion[]>;
+  /** Undefined when there is no such version, or when it is longer than a seal may be. */
+  get(key: string, versionId: string): Promise<LockedObject | undefined>;
+}
+
+export type OpenAnchor = (anchor: TrustedAnchor) => AnchorReader;

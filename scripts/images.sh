@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds pangolin-worker:dev and pangolin-controller:dev: scripts/images.sh [worker] [controller]
 #
+# PANGOLIN_IMAGE_TAG is another tag than dev, for checkouts that share one engine.
 # BASE is the image to build on; without it a base is made of this machine's own files (scripts/base-image.sh).
 # An image whose inputs have not changed is left alone: their digest is its label dev.pangolin.inputs.
 set -euo pipefail
@@ -9,6 +10,7 @@ cd "$(dirname "$0")/.."
 # The classic builder is in every engine; BuildKit needs a client plugin that Debian's engine comes without.
 export DOCKER_BUILDKIT=0
 label=dev.pangolin.inputs
+tag=${PANGOLIN_IMAGE_TAG:-dev}
 node=node_modules/.bin/node
 
 say() { printf 'images: %s\n' "$*" >&2; }
@@ -42,11 +44,11 @@ for image in $wanted; do
   case $image in
     worker)
       "$node" scripts/build.mjs >&2
-      build pangolin-worker:dev Dockerfile.worker worker-image/dist/worker.mjs
+      build "pangolin-worker:$tag" Dockerfile.worker worker-image/dist/worker.mjs
       ;;
     controller)
       "$node" scripts/images-modules.mjs
-      build pangolin-controller:dev Dockerfile.controller .build/controller-modules.tar package.json package-lock.json LICENSE \
+      build "pangolin-controller:$tag" Dockerfile.controller .build/controller-modules.tar package.json package-lock.json LICENSE \
         contracts storage verify worker-image controller cli
       ;;
     *)

@@ -6,7 +6,7 @@ import type { ComputeProvider } from './provider.ts';
 export type Compute = 'process' | 'docker' | 'fargate' | 'kubernetes';
 
 /** What scripts/images.sh builds. */
-export const WORKER_IMAGE = 'pangolin-worker:dev';
+export const WORKER_IMAGE = `pangolin-worker:${process.env.PANGOLIN_IMAGE_TAG || 'dev'}`;
 
 export interface OpenProviderOptions {
   /** Default: docker when an engine answers that has the worker image, else process with one line of warning. */

@@ -1,9 +1,10 @@
-// Writes docs/reasons.md and docs/limits.md from the code that uses them; with --check it only says what is stale.
+// Writes docs/reasons.md, docs/limits.md and docs/credentials.md from the code that uses them; with --check it only says what is stale.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BUNDLE_BLOB_BYTES_MAX, BUNDLE_DOCUMENT_BYTES_MAX } from '../contracts/src/bundle.ts';
 import { DURATION_MAX_MS } from '../contracts/src/check-pipeline.ts';
+import { credentialPatterns } from '../contracts/src/credentials.ts';
 import { PROBLEMS_MAX } from '../contracts/src/explain.ts';
 import * as limits from '../contracts/src/limits.ts';
 import { ALIASED_VALUES_MAX, DEPTH_MAX, JSON_BYTES_MAX, YAML_BYTES_MAX } from '../contracts/src/parse.ts';
@@ -89,6 +90,9 @@ const limitSections = [
       ['a command', bytes(limits.COMMAND_BYTES_MAX)],
       ['a duration', `more than 0, at most ${days(DURATION_MAX_MS)}`],
       ['concurrency of a queue', count(CONCURRENCY_MAX)],
+      ['files of a capability', count(limits.CAPABILITY_FILES_MAX)],
+      ['bytes of a capability', bytes(limits.CAPABILITY_BYTES_MAX)],
+      ['a system prompt, a template, a prompt', `${count(limits.PROMPT_CHARS_MAX)} characters`],
     ],
   ],
   [
@@ -143,7 +147,25 @@ function limitsPage() {
   return ['# Limits', '', made('the constants that enforce them'), ...sections, ''].join('\n');
 }
 
+function credentialsPage() {
+  return [
+    '# Values that look like credentials',
+    '',
+    made('contracts/src/credentials.ts'),
+    '',
+    'An env bundle that holds such a value is refused when it is registered, by the name of the pattern. Put the value into',
+    'the secret store and its reference into `secrets`. The table is a net, not a proof: what it lets through may be a secret.',
+    '',
+    ...table(
+      ['pattern', 'what it is'],
+      credentialPatterns.map(({ name, what }) => [`\`${name}\``, what]),
+    ),
+    '',
+  ].join('\n');
+}
+
 const pages = new Map([
+  ['docs/credentials.md', credentialsPage()],
   ['docs/reasons.md', reasonsPage()],
   ['docs/limits.md', limitsPage()],
 ]);

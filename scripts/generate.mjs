@@ -4,12 +4,15 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { CapabilityFile } from '../contracts/src/capability.ts';
 import { Config } from '../contracts/src/config.ts';
 import { Control } from '../contracts/src/control.ts';
+import { EnvBundleFile } from '../contracts/src/env-bundle.ts';
 import { Boot, Output } from '../contracts/src/output.ts';
 import { PipelineFile } from '../contracts/src/pipeline.ts';
 import { QueueFile } from '../contracts/src/queue.ts';
 import { Plan, Run } from '../contracts/src/run.ts';
+import { SubagentFile } from '../contracts/src/subagent.ts';
 import { runCrd } from './crd.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -22,6 +25,9 @@ const documents = [
   ['plan', Plan, 'A Pangolin Run as a bare plan.json'],
   ['queue', QueueFile, 'A named queue of the Pangolin controller'],
   ['pipeline', PipelineFile, 'A Pangolin pipeline to register'],
+  ['subagent', SubagentFile, 'A Pangolin subagent to register'],
+  ['capability', CapabilityFile, 'A Pangolin capability to register'],
+  ['env', EnvBundleFile, 'A Pangolin env bundle to register'],
   ['config', Config, 'pangolin.yaml'],
   ['control', Control, 'What an operator asks of the Pangolin controller'],
   ['output', Output, 'output.json of a Pangolin worker'],

@@ -18,7 +18,19 @@ const nodeBuiltins = ['node:'];
 const rules: readonly Rule[] = [
   { from: 'contracts/src/', may: ['contracts/src/', 'node:crypto'] },
   { from: 'contracts/src/parse.ts', may: ['contracts/src/', 'node:buffer', 'yaml'] },
-  ...['run', 'queue', 'config', 'pipeline', 'output', 'control', 'schema', 'explain'].map((name) => ({
+  ...[
+    'run',
+    'queue',
+    'config',
+    'pipeline',
+    'subagent',
+    'capability',
+    'env-bundle',
+    'output',
+    'control',
+    'schema',
+    'explain',
+  ].map((name) => ({
     from: `contracts/src/${name}.ts`,
     may: ['contracts/src/', 'typebox'],
   })),
@@ -66,9 +78,20 @@ const rules: readonly Rule[] = [
 ];
 
 /** What the verifier must never pull in: schemas drag typebox along, and it reads a Run spec as plain JSON. */
-const verifierForbids = ['run', 'queue', 'pipeline', 'output', 'control', 'schema', 'explain', 'parse', 'read-run'].map(
-  (name) => `@pangolin/contracts/${name}`,
-);
+const verifierForbids = [
+  'run',
+  'queue',
+  'pipeline',
+  'subagent',
+  'capability',
+  'env-bundle',
+  'output',
+  'control',
+  'schema',
+  'explain',
+  'parse',
+  'read-run',
+].map((name) => `@pangolin/contracts/${name}`);
 
 interface Import {
   readonly specifier: string;

@@ -14,7 +14,10 @@ export const program: CommandDef = group(
   'Offload agents and jobs: a Run spec in, reviewable patches and evidence out',
   {
     orch: async () => (await import('./commands/orch.ts')).orch,
-    pipeline: async () => (await import('./commands/pipeline.ts')).pipeline,
+    pipeline: async () => (await import('./commands/registry.ts')).pipeline,
+    subagent: async () => (await import('./commands/registry.ts')).subagent,
+    capability: async () => (await import('./commands/registry.ts')).capability,
+    env: async () => (await import('./commands/registry.ts')).env,
     verify: async () => (await import('./commands/verify.ts')).verify,
     key: async () => (await import('./commands/key.ts')).key,
     trust: async () => (await import('./commands/trust.ts')).trust,

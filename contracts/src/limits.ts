@@ -12,3 +12,9 @@ export const OUTPUT_JSON_BYTES_MAX = 8 * 2 ** 20;
 /** Bytes of an output path, and directories on it. */
 export const OUTPUT_PATH_BYTES_MAX = 1024;
 export const OUTPUT_DEPTH_MAX = 32;
+
+/** Files of one capability, and their bytes together. */
+export const CAPABILITY_FILES_MAX = 1000;
+export const CAPABILITY_BYTES_MAX = 8 * 2 ** 20;
+/** Characters of a system prompt, of a prompt template, and of the prompt that it makes. */
+export const PROMPT_CHARS_MAX = 262_144;

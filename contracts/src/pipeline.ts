@@ -13,17 +13,19 @@ export const Duration = Type.String({
   description: 'A duration such as 90s, 15m or 1h30m.',
 });
 
+export const Command = Type.Union(
+  [
+    Type.String({ minLength: 1, maxLength: COMMAND_BYTES_MAX }),
+    Type.Array(Type.String({ maxLength: COMMAND_BYTES_MAX }), { minItems: 1, maxItems: 1000 }),
+  ],
+  { description: 'A line for /bin/sh -c, or the program and its arguments as a list.' },
+);
+
 export const ScriptBlock = Type.Object(
   {
     kind: Type.Literal('script'),
     id: Type.Optional(Type.String({ pattern: ID_PATTERN, description: 'Names the block in logs and evidence.' })),
-    command: Type.Union(
-      [
-        Type.String({ minLength: 1, maxLength: COMMAND_BYTES_MAX }),
-        Type.Array(Type.String({ maxLength: COMMAND_BYTES_MAX }), { minItems: 1, maxItems: 1000 }),
-      ],
-      { description: 'A line for /bin/sh -c, or the program and its arguments as a list.' },
-    ),
+    command: Command,
     lens: Type.Optional(
       Type.Union([Type.Literal('gate'), Type.Literal('verify')], {
         description: 'gate (the default): a non-zero exit fails the attempt. verify: it is only reported.',

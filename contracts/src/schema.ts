@@ -1,13 +1,16 @@
 /** The compiled validators, one per kind of document, each compiled on its first use. */
 import type { Static, TSchema } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
+import { Capability, CapabilityFile } from './capability.ts';
 import { Config } from './config.ts';
 import { Control } from './control.ts';
+import { EnvBundle, EnvBundleFile } from './env-bundle.ts';
 import { explain, type Finding, type Schema } from './explain.ts';
 import { Boot, Output } from './output.ts';
 import { PipelineFile, PipelineSpec } from './pipeline.ts';
 import { QueueFile } from './queue.ts';
 import { Plan, Run } from './run.ts';
+import { Subagent, SubagentFile } from './subagent.ts';
 
 const schemas = {
   run: Run,
@@ -15,6 +18,12 @@ const schemas = {
   queue: QueueFile,
   pipeline: PipelineFile,
   pipelineSpec: PipelineSpec,
+  subagent: SubagentFile,
+  subagentSpec: Subagent,
+  capability: CapabilityFile,
+  capabilitySpec: Capability,
+  env: EnvBundleFile,
+  envSpec: EnvBundle,
   control: Control,
   config: Config,
   output: Output,

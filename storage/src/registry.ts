@@ -9,10 +9,9 @@ import { isSha256, parseDigest, sha256, type Sha256 } from '@pangolin/contracts/
 import { isPangolinError, PangolinError } from '@pangolin/contracts/errors';
 import { isId } from '@pangolin/contracts/ids';
 import { casKey, registryKey } from '@pangolin/contracts/layout';
+import type { ThingKind } from '@pangolin/contracts/things';
 import { formatTime } from '@pangolin/contracts/units';
 import type { ObjectStore } from './object-store.ts';
-
-export type ThingKind = 'pipeline';
 
 export interface ThingVersion {
   readonly sha256: Sha256;

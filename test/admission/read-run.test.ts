@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { ALIASED_VALUES_MAX, parseDocument, YAML_BYTES_MAX } from '@pangolin/contracts/parse';
-import { readPipeline } from '@pangolin/contracts/read-pipeline';
+import { readThing } from '@pangolin/contracts/things';
 import { readRun, type ReadRun } from '@pangolin/contracts/read-run';
 
 function accepted(text: string, file = 'x.yaml'): Extract<ReadRun, { ok: true }> {
@@ -162,14 +162,14 @@ test('aliases up to the limit are read', () => {
 test('a pipeline file is read to its canonical bytes, and a wrong one is located', () => {
   const text = (kind: string): string =>
     `apiVersion: pangolin.dev/v1\nkind: ${kind}\nmetadata: { name: dev.build }\nspec:\n  blocks: [ { kind: script, command: make } ]\n`;
-  const read = readPipeline(Buffer.from(text('Pipeline')), 'p.yaml');
+  const read = readThing('pipeline', Buffer.from(text('Pipeline')), 'p.yaml');
   assert.ok(read.ok);
   assert.equal(read.name, 'dev.build');
   assert.equal(read.bytes.toString(), '{"blocks":[{"command":"make","kind":"script"}]}');
-  const wrong = readPipeline(Buffer.from(text('Pipelin')), 'p.yaml');
+  const wrong = readThing('pipeline', Buffer.from(text('Pipelin')), 'p.yaml');
   assert.ok(!wrong.ok);
   assert.deepEqual([wrong.problems[0]?.line, wrong.problems[0]?.code], [2, 'InvalidValue']);
-  const timeout = readPipeline(Buffer.from(text('Pipeline').replace('make', 'make, timeout: 0s')), 'p.yaml');
+  const timeout = readThing('pipeline', Buffer.from(text('Pipeline').replace('make', 'make, timeout: 0s')), 'p.yaml');
   assert.ok(!timeout.ok && timeout.problems[0]?.path === '/spec/blocks/0/timeout');
 });
 

@@ -1,6 +1,6 @@
 /** Commands over files alone, the registry, and the small ones. */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { actorOfSubmission, submissionName } from '@pangolin/contracts/submission';
@@ -63,6 +63,34 @@ test('a pipeline is validated, registered once per content, listed and shown', a
   const bad = await at('register', 'bad.yaml');
   assert.equal(bad.code, 2);
   assert.match(bad.stderr, /^bad\.yaml:4:/m);
+});
+
+test('subagents, capabilities and env bundles are registered; a folder is a capability, and its links are refused', async () => {
+  const storage = new StorageFolder();
+  const cwd = tempDir();
+  const at = (...args: string[]) => pangolin(['--storage', storage.dir, ...args], { cwd });
+  mkdirSync(join(cwd, 'tools', 'bin'), { recursive: true });
+  writeFileSync(join(cwd, 'tools', 'bin', 'check'), '#!/bin/sh\n', { mode: 0o755 });
+  writeFileSync(join(cwd, 'tools', 'logo'), Buffer.from([0xff, 0x00]));
+  assert.match((await at('capability', 'register', 'tools')).stdout, /^registered tools@sha256:/);
+  const shown = JSON.parse((await at('capability', 'show', 'tools')).stdout) as { spec: unknown };
+  assert.deepEqual(shown.spec, {
+    files: { 'bin/check': { mode: '0755', text: '#!/bin/sh\n' }, logo: { base64: '/wA=', mode: '0644' } },
+  });
+  symlinkSync('/etc/passwd', join(cwd, 'tools', 'link'));
+  const linked = await at('capability', 'register', 'tools');
+  assert.deepEqual([linked.code, /tools\/link is a symbolic link/.test(linked.stderr)], [2, true], linked.stderr);
+
+  const head = (kind: string, spec: string): string =>
+    `apiVersion: pangolin.dev/v1\nkind: ${kind}\nmetadata: { name: x }\nspec: ${spec}\n`;
+  writeFileSync(join(cwd, 's.yaml'), head('Subagent', '{ runtime: { kind: command, command: [ cat ] } }'));
+  assert.match((await at('subagent', 'register', 's.yaml')).stdout, /^registered x@/);
+  assert.match((await at('subagent', 'list')).stdout, /^SUBAGENT .*\n {0,}x /);
+  writeFileSync(join(cwd, 'e.yaml'), head('EnvBundle', '{ values: { DB: "mysql://app:pw1234@db" } }'));
+  const leak = await at('env', 'register', 'e.yaml');
+  assert.deepEqual([leak.code, leak.stderr.includes('pw1234')], [2, false]);
+  assert.match(leak.stderr, /UrlPassword/);
+  assert.match((await at('env', 'list')).stderr, /No env bundles/);
 });
 
 test('init writes an example that validates, and never overwrites', async () => {

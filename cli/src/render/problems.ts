@@ -15,7 +15,8 @@ function renderProblem(problem: Problem, paint: Paint, source: readonly string[]
   const place = [file, line, column].filter((part) => part !== undefined).join(':');
   const head = [paint('bold', printable(place)), paint('red', code), printable(path), printable(message)];
   const lines = [head.filter((part) => part !== '').join(' ')];
-  if (line !== undefined && source?.[line - 1] !== undefined)
+  // Of a credential nothing is repeated.
+  if (code !== 'CredentialInValue' && line !== undefined && source?.[line - 1] !== undefined)
     lines.push(...excerpt(source[line - 1]!, line, column ?? 1, paint));
   if (hint !== undefined) lines.push(`  ${paint('cyan', 'hint:')} ${printable(hint)}`);
   return lines;

@@ -8,10 +8,12 @@ import { CapabilityFile } from '../contracts/src/capability.ts';
 import { Config } from '../contracts/src/config.ts';
 import { Control } from '../contracts/src/control.ts';
 import { EnvBundleFile } from '../contracts/src/env-bundle.ts';
-import { Boot, Output } from '../contracts/src/output.ts';
+import { Boot, LogLine, Output } from '../contracts/src/output.ts';
 import { PipelineFile } from '../contracts/src/pipeline.ts';
 import { QueueFile } from '../contracts/src/queue.ts';
 import { Plan, Run } from '../contracts/src/run.ts';
+import { ItemStatus, Receipt, RunStatus } from '../contracts/src/status.ts';
+import { DispatchManifest, StandaloneTask, Task } from '../contracts/src/task.ts';
 import { SubagentFile } from '../contracts/src/subagent.ts';
 import { runCrd } from './crd.mjs';
 
@@ -32,6 +34,13 @@ const documents = [
   ['control', Control, 'What an operator asks of the Pangolin controller'],
   ['output', Output, 'output.json of a Pangolin worker'],
   ['boot', Boot, 'boot.json of a Pangolin worker'],
+  ['log-line', LogLine, 'A line of the log of a Pangolin attempt'],
+  ['task', Task, 'task.json of a Pangolin worker'],
+  ['standalone-task', StandaloneTask, 'task.json of a Pangolin worker without a controller'],
+  ['dispatch', DispatchManifest, 'The predicate of a dispatch manifest'],
+  ['receipt', Receipt, 'What the Pangolin controller answers to a dropped file'],
+  ['status', RunStatus, 'status.json of a Pangolin Run'],
+  ['item', ItemStatus, 'A line of items.ndjson of a Pangolin Run'],
 ];
 
 /** path → text of every generated file. */

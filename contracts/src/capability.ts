@@ -1,9 +1,8 @@
 /** A capability: files that are laid over the workspace before the blocks run, and are no part of the patch. */
 import Type, { type Static } from 'typebox';
+import { closed } from './fragments.ts';
 import { ID_PATTERN } from './ids.ts';
 import { CAPABILITY_BYTES_MAX } from './limits.ts';
-
-const closed = { additionalProperties: false } as const;
 
 const File = Type.Object(
   {

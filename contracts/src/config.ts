@@ -1,7 +1,7 @@
 /** `pangolin.yaml`: what a deployment uses of the world outside. Everything is optional. */
 import Type, { type Static } from 'typebox';
+import { closed } from './fragments.ts';
 
-const closed = { additionalProperties: false } as const;
 const Name = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$' });
 const Url = Type.String({ pattern: '^https?://', maxLength: 2000 });
 

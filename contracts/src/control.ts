@@ -1,9 +1,9 @@
 /** `control/<uuid>.json`: what an operator asks of the controller. */
 import Type, { type Static } from 'typebox';
+import { closed } from './fragments.ts';
 import { ID_PATTERN } from './ids.ts';
 import { ACTOR_PATTERN } from './submission.ts';
 
-const closed = { additionalProperties: false } as const;
 const Id = Type.String({ pattern: ID_PATTERN });
 
 export const Control = Type.Object(

@@ -1,9 +1,9 @@
 /** An env bundle: environment values and references to secrets, and which blocks of an item get them. */
 import Type, { type Static } from 'typebox';
+import { closed } from './fragments.ts';
 import { ID_PATTERN } from './ids.ts';
 import { ENV_NAME_PATTERN } from './pipeline.ts';
 
-const closed = { additionalProperties: false } as const;
 const Name = Type.String({ pattern: ENV_NAME_PATTERN });
 
 export const EnvBundle = Type.Object(

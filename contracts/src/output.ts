@@ -1,7 +1,8 @@
 /** What a worker writes into its attempt prefix. Untrusted: the controller checks every digest (law 4). */
-import Type, { type Static, type TSchema } from 'typebox';
-import { reasons, type Reason } from './reasons.ts';
+import Type, { type Static } from 'typebox';
+import { closed, EveryKey, Hex, OneOf, ProductRef, ReasonName, Size, Time, type Frozen } from './fragments.ts';
 
+export type { ProductRef } from './fragments.ts';
 export {
   OUTPUT_BYTES_MAX,
   OUTPUT_DEPTH_MAX,
@@ -10,17 +11,6 @@ export {
   OUTPUT_PATH_BYTES_MAX,
   PATCH_BYTES_MAX,
 } from './limits.ts';
-
-const closed = { additionalProperties: false } as const;
-const Hex = Type.String({ pattern: '^[0-9a-f]{64}$' });
-const Size = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
-const Time = Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z$' });
-const ReasonName = Type.Unsafe<Reason>(Type.String({ enum: Object.keys(reasons) }));
-/** A map whose every value is checked. `Type.Record(Type.String(), …)` skips keys that hold a line end. */
-const EveryKey = <T extends TSchema>(value: T) =>
-  Type.Unsafe<Record<string, Static<T>>>(Type.Object({}, { additionalProperties: value }));
-const ProductRef = Type.Object({ sha256: Hex, size: Size }, closed);
-export type ProductRef = Static<typeof ProductRef>;
 
 /** `boot.json`, created exclusively: of two workers of one attempt the second one stops here. */
 export const Boot = Type.Object(
@@ -42,8 +32,8 @@ export const BlockResult = Type.Object(
     index: Type.Integer({ minimum: 0 }),
     id: Type.Optional(Type.String()),
     kind: Type.String(),
-    lens: Type.Optional(Type.Union([Type.Literal('gate'), Type.Literal('verify')])),
-    status: Type.Union([Type.Literal('succeeded'), Type.Literal('failed'), Type.Literal('skipped')]),
+    lens: Type.Optional(OneOf('gate', 'verify')),
+    status: OneOf('succeeded', 'failed', 'skipped'),
     exitCode: Type.Optional(Type.Integer()),
     signal: Type.Optional(Type.String()),
     reason: Type.Optional(ReasonName),
@@ -62,7 +52,7 @@ export const Output = Type.Object(
     itemId: Type.String(),
     attempt: Type.Integer({ minimum: 1 }),
     manifest: Type.Optional(Hex),
-    status: Type.Union([Type.Literal('succeeded'), Type.Literal('failed')]),
+    status: OneOf('succeeded', 'failed'),
     /** Why it failed. Absent on success. */
     reason: Type.Optional(ReasonName),
     message: Type.Optional(Type.String({ maxLength: 4096 })),
@@ -93,12 +83,15 @@ export const Output = Type.Object(
 export type Output = Static<typeof Output>;
 
 /** One line of `log/<seq>.ndjson`: what a block printed, or what the worker says about itself. */
-export interface LogLine {
-  /** RFC 3339. */
-  readonly t: string;
-  /** Index of the block; absent for the worker's own lines. */
-  readonly block?: number;
-  readonly stream: 'stdout' | 'stderr' | 'worker';
-  /** Without its line end. Bytes that are not UTF-8 are replaced by U+FFFD. */
-  readonly line: string;
-}
+export const LogLine = Type.Object(
+  {
+    t: Time,
+    block: Type.Optional(
+      Type.Integer({ minimum: 0, description: "Index of the block; absent for the worker's own lines." }),
+    ),
+    stream: OneOf('stdout', 'stderr', 'worker'),
+    line: Type.String({ description: 'Without its line end. Bytes that are not UTF-8 are replaced by U+FFFD.' }),
+  },
+  closed,
+);
+export type LogLine = Frozen<Static<typeof LogLine>>;

@@ -1,10 +1,9 @@
 /** The block pipeline a worker runs. One schema gives the type, the validation and the published JSON Schema. */
 import Type, { type Static } from 'typebox';
+import { closed } from './fragments.ts';
 import { ID_PATTERN } from './ids.ts';
 import { BLOCKS_MAX, COMMAND_BYTES_MAX } from './limits.ts';
 import { DURATION_PATTERN } from './units.ts';
-
-const closed = { additionalProperties: false } as const;
 
 export const ENV_NAME_PATTERN = '^[A-Za-z_][A-Za-z0-9_]{0,127}$';
 

@@ -1,9 +1,8 @@
 /** A named queue as users declare it (`kind: Queue`), and the admitted form. */
 import Type, { type Static } from 'typebox';
+import { closed } from './fragments.ts';
 import { ID_PATTERN } from './ids.ts';
 import { Duration } from './pipeline.ts';
-
-const closed = { additionalProperties: false } as const;
 
 export const CONCURRENCY_MAX = 100_000;
 

@@ -1,12 +1,11 @@
 /** The Run spec as users write it (design §4), and the admitted form that everything after admission reads. */
 import Type, { type Static } from 'typebox';
 import type { Sha256 } from './digest.ts';
+import { closed, Hex, Size, type Frozen } from './fragments.ts';
 import { ID_PATTERN } from './ids.ts';
 import { Duration, PipelineSpec } from './pipeline.ts';
 import { reasons, type Reason } from './reasons.ts';
 import { CPU_PATTERN, SIZE_PATTERN } from './units.ts';
-
-const closed = { additionalProperties: false } as const;
 
 export const ITEMS_MAX = 100_000;
 /** Bytes of one submitted file. */
@@ -286,13 +285,17 @@ export type Plan = Static<typeof Plan>;
  * A workspace pinned to bytes in cas/: a git pack that holds exactly one commit (no history) and its trees and blobs.
  * A plain folder becomes such a pack too, under a commit with fixed author and dates; `url` says where it came from.
  */
-export interface PinnedWorkspace {
-  readonly kind: 'git';
-  readonly url?: string;
-  readonly commit: string;
-  readonly sha256: Sha256;
-  readonly size: number;
-}
+export const PinnedWorkspace = Type.Object(
+  {
+    kind: Type.Literal('git'),
+    url: Type.Optional(Type.String()),
+    commit: Type.String({ pattern: '^([0-9a-f]{40}|[0-9a-f]{64})$' }),
+    sha256: Hex,
+    size: Size,
+  },
+  closed,
+);
+export type PinnedWorkspace = Frozen<Static<typeof PinnedWorkspace>>;
 
 /**
  * A product of an item of this run; the first of several that is done when the item fires; or an object given at

@@ -6,11 +6,13 @@ import { Config } from './config.ts';
 import { Control } from './control.ts';
 import { EnvBundle, EnvBundleFile } from './env-bundle.ts';
 import { explain, type Finding, type Schema } from './explain.ts';
-import { Boot, Output } from './output.ts';
+import { Boot, LogLine, Output } from './output.ts';
 import { PipelineFile, PipelineSpec } from './pipeline.ts';
 import { QueueFile } from './queue.ts';
 import { Plan, Run } from './run.ts';
 import { Subagent, SubagentFile } from './subagent.ts';
+import { ItemStatus, Receipt, RunStatus } from './status.ts';
+import { DispatchManifest, StandaloneTask, Task } from './task.ts';
 
 const schemas = {
   run: Run,
@@ -28,6 +30,13 @@ const schemas = {
   config: Config,
   output: Output,
   boot: Boot,
+  logLine: LogLine,
+  receipt: Receipt,
+  status: RunStatus,
+  item: ItemStatus,
+  dispatch: DispatchManifest,
+  task: Task,
+  standaloneTask: StandaloneTask,
 } as const;
 
 export type Kind = keyof typeof schemas;

@@ -1,86 +1,103 @@
 /** What the controller publishes for readers: receipts, the run's status and its items. */
-import type { Sha256 } from './digest.ts';
-import type { ProductRef } from './output.ts';
-import type { Phase, Reason } from './reasons.ts';
+import Type, { type Static } from 'typebox';
+import { closed, EveryKey, Hex, OneOf, ProductRef, ReasonName, Size, Time, type Frozen } from './fragments.ts';
+import { phases, type Phase } from './reasons.ts';
 
-/** One problem in a submitted file. `file`, `line` and `column` (from 1) are there whenever the text has a place. */
-export interface Problem {
-  readonly file?: string;
-  readonly line?: number;
-  readonly column?: number;
-  /** RFC 6901 pointer into the document, `` for the document itself. */
-  readonly path: string;
-  /** CamelCase, e.g. `UnknownField`, `DuplicateKey`, `Cycle`. */
-  readonly code: string;
-  readonly message: string;
-  readonly hint?: string;
-}
+const PhaseName = OneOf(...phases);
+
+export const Problem = Type.Object(
+  {
+    file: Type.Optional(Type.String()),
+    line: Type.Optional(Type.Integer({ minimum: 1, description: 'With column, whenever the text has a place.' })),
+    column: Type.Optional(Type.Integer({ minimum: 1 })),
+    path: Type.String({ description: 'RFC 6901 pointer into the document, empty for the document itself.' }),
+    code: Type.String({ pattern: '^[A-Z][A-Za-z0-9]*$', description: 'E.g. UnknownField, DuplicateKey, Cycle.' }),
+    message: Type.String(),
+    hint: Type.Optional(Type.String()),
+  },
+  { ...closed, description: 'One problem in a submitted file.' },
+);
+export type Problem = Frozen<Static<typeof Problem>>;
 
 /** `receipts/<submission>.json`: every dropped file, good or bad, gets one. */
-export interface Receipt {
-  readonly schema: 'receipt/1';
-  /** File name under inbox/ or control/. */
-  readonly submission: string;
-  readonly sha256: Sha256;
-  readonly at: string;
-  readonly verdict: 'accepted' | 'rejected';
-  readonly kind: 'Run' | 'Queue' | 'Extension' | 'Control' | 'unknown';
-  readonly run?: string;
-  /** true: the same spec under the same id was admitted before; nothing changed. */
-  readonly duplicate?: boolean;
-  readonly actor: string;
-  readonly errors: readonly Problem[];
-}
+export const Receipt = Type.Object(
+  {
+    schema: Type.Literal('receipt/1'),
+    submission: Type.String({ description: 'File name under inbox/ or control/.' }),
+    sha256: Hex,
+    at: Time,
+    verdict: OneOf('accepted', 'rejected'),
+    kind: OneOf('Run', 'Queue', 'Extension', 'Control', 'unknown'),
+    run: Type.Optional(Type.String()),
+    duplicate: Type.Optional(
+      Type.Boolean({ description: 'The same spec under the same id was admitted before; nothing changed.' }),
+    ),
+    actor: Type.String(),
+    errors: Type.Array(Problem),
+  },
+  closed,
+);
+export type Receipt = Frozen<Static<typeof Receipt>>;
 
-export type RunPhase = 'running' | 'succeeded' | 'failed' | 'cancelled';
+const RunPhase = OneOf('running', 'succeeded', 'failed', 'cancelled');
+export type RunPhase = Static<typeof RunPhase>;
 
-export interface Condition {
-  readonly type: 'Admitted' | 'Completed' | 'Sealed';
-  readonly status: 'True' | 'False';
-  readonly reason: string;
-  readonly message: string;
-  readonly lastTransitionTime: string;
-}
+const Condition = Type.Object(
+  {
+    type: OneOf('Admitted', 'Completed', 'Sealed'),
+    status: OneOf('True', 'False'),
+    reason: Type.String(),
+    message: Type.String(),
+    lastTransitionTime: Time,
+  },
+  closed,
+);
+export type Condition = Frozen<Static<typeof Condition>>;
 
 /** `runs/<run>/status.json`. */
-export interface RunStatus {
-  readonly schema: 'status/1';
-  readonly run: string;
-  readonly phase: RunPhase;
-  readonly queue: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly actor: string;
-  readonly submittedAt: string;
-  readonly finishedAt?: string;
-  readonly sealedAt?: string;
-  /** Every phase that has items, and `total`. */
-  readonly counts: Readonly<Partial<Record<Phase, number>> & { total: number }>;
-  readonly conditions: readonly Condition[];
-  /** The first 50 items that did not succeed. */
-  readonly failed: readonly {
-    readonly id: string;
-    readonly phase: Phase;
-    readonly reason: Reason;
-    readonly message: string;
-  }[];
-  readonly updatedAt: string;
-}
+export const RunStatus = Type.Object(
+  {
+    schema: Type.Literal('status/1'),
+    run: Type.String(),
+    phase: RunPhase,
+    queue: Type.String(),
+    labels: EveryKey(Type.String()),
+    actor: Type.String(),
+    submittedAt: Time,
+    finishedAt: Type.Optional(Time),
+    sealedAt: Type.Optional(Time),
+    /** Every phase that has items, and `total`. */
+    counts: Type.Unsafe<Partial<Record<Phase, number>> & { total: number }>(
+      Type.Object({ total: Size, ...Object.fromEntries(phases.map((phase) => [phase, Type.Optional(Size)])) }, closed),
+    ),
+    conditions: Type.Array(Condition),
+    failed: Type.Array(
+      Type.Object({ id: Type.String(), phase: PhaseName, reason: ReasonName, message: Type.String() }, closed),
+      { description: 'The first items that did not succeed.' },
+    ),
+    updatedAt: Time,
+  },
+  closed,
+);
+export type RunStatus = Frozen<Static<typeof RunStatus>>;
 
 /** One line of `runs/<run>/items.ndjson`, in the order of the spec. */
-export interface ItemStatus {
-  readonly id: string;
-  readonly phase: Phase;
-  readonly reason: Reason;
-  readonly message?: string;
-  /** How many attempts were started. */
-  readonly attempts: number;
-  readonly depends_on?: readonly string[];
-  readonly startedAt?: string;
-  readonly finishedAt?: string;
-  readonly durationMs?: number;
-  /** When the next attempt is due, while it waits for a retry. */
-  readonly retryAt?: string;
-  readonly partial?: boolean;
-  readonly patch?: ProductRef;
-  readonly outputs?: Readonly<Record<string, ProductRef>>;
-}
+export const ItemStatus = Type.Object(
+  {
+    id: Type.String(),
+    phase: PhaseName,
+    reason: ReasonName,
+    message: Type.Optional(Type.String()),
+    attempts: Type.Integer({ minimum: 0, description: 'How many attempts were started.' }),
+    depends_on: Type.Optional(Type.Array(Type.String())),
+    startedAt: Type.Optional(Time),
+    finishedAt: Type.Optional(Time),
+    durationMs: Type.Optional(Size),
+    retryAt: Type.Optional(Time),
+    partial: Type.Optional(Type.Boolean()),
+    patch: Type.Optional(ProductRef),
+    outputs: Type.Optional(EveryKey(ProductRef)),
+  },
+  closed,
+);
+export type ItemStatus = Frozen<Static<typeof ItemStatus>>;

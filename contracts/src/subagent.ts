@@ -1,10 +1,9 @@
 /** A subagent: which agent runs, with which words, model, files and checks. */
 import Type, { type Static } from 'typebox';
+import { closed } from './fragments.ts';
 import { ID_PATTERN } from './ids.ts';
 import { COMMAND_BYTES_MAX, PROMPT_CHARS_MAX } from './limits.ts';
 import { Command, Duration } from './pipeline.ts';
-
-const closed = { additionalProperties: false } as const;
 
 const Argv = Type.Array(Type.String({ maxLength: COMMAND_BYTES_MAX }), { minItems: 1, maxItems: 1000 });
 

@@ -1,67 +1,101 @@
 /** What a task is given: the dispatch manifest (the predicate of a signed in-toto Statement) and its grants. */
-import type { Sha256, DigestSet } from './digest.ts';
-import type { AttemptRef } from './ids.ts';
-import type { PipelineSpec } from './pipeline.ts';
-import type { PinnedWorkspace } from './run.ts';
-import type { Envelope } from './dsse.ts';
+import Type, { type Static } from 'typebox';
+import { PAYLOAD_TYPE } from './dsse.ts';
+import { Anything, closed, EveryKey, Hex, OneOf, Size, type Frozen } from './fragments.ts';
+import { ID_PATTERN } from './ids.ts';
+import { Duration, PipelineSpec } from './pipeline.ts';
+import { Network, PinnedWorkspace } from './run.ts';
+
+const Id = Type.String({ pattern: ID_PATTERN });
+const DigestSet = Type.Object({ sha256: Hex }, closed);
 
 /** Where a consumed product comes from (evidence.md §3.2). `output` is `patch` or `outputs/<path>`. */
-export type InputRef = DigestSet & {
-  readonly from: { readonly itemId: string; readonly output: string } | 'submission';
-};
+export const InputRef = Type.Object(
+  {
+    sha256: Hex,
+    from: Type.Union([Type.Literal('submission'), Type.Object({ itemId: Id, output: Type.String() }, closed)]),
+  },
+  closed,
+);
+export type InputRef = Frozen<Static<typeof InputRef>>;
 
 /** One sandbox profile, as asked by the item or as the backend enforces it. Integers only: it is sealed. */
-export interface Sandbox {
-  readonly network: 'none' | 'open' | { readonly allow: readonly string[] };
-  readonly rootfs: 'read-only' | 'writable' | 'host';
-  /** `separate`: blocks run as another uid than the runner. `same`: they do not. */
-  readonly user: 'separate' | 'same';
-  readonly noNewPrivileges: boolean;
-  readonly cpuMillis?: number;
-  readonly memoryBytes?: number;
-  readonly pids?: number;
-  readonly runtime: string;
-}
+export const Sandbox = Type.Object(
+  {
+    network: Network,
+    rootfs: OneOf('read-only', 'writable', 'host'),
+    /** `separate`: blocks run as another uid than the runner. `same`: they do not. */
+    user: OneOf('separate', 'same'),
+    noNewPrivileges: Type.Boolean(),
+    cpuMillis: Type.Optional(Size),
+    memoryBytes: Type.Optional(Size),
+    pids: Type.Optional(Size),
+    runtime: Type.String(),
+  },
+  closed,
+);
+export type Sandbox = Frozen<Static<typeof Sandbox>>;
 
 /** Predicate of `<ns>/dispatch/v1`. Sealed and durable before the task starts (law 1). */
-export interface DispatchManifest extends AttemptRef {
-  readonly schema: 'dispatch/1';
-  readonly engine: { readonly name: string; readonly version: string };
-  readonly provider: string;
-  readonly task: string;
-  readonly pipeline: { readonly ref?: string; readonly sha256: Sha256; readonly spec: PipelineSpec };
-  readonly image?: { readonly ref: string; readonly id?: string };
-  readonly workspace?: PinnedWorkspace;
-  readonly inputs: Readonly<Record<string, InputRef>>;
-  /** Digest of the canonical JSON of the item's `inputs`. */
-  readonly params?: DigestSet;
-  readonly limits: { readonly timeoutMs: number; readonly idleTimeoutMs?: number; readonly graceMs: number };
-  readonly sandbox: { readonly asked: Partial<Sandbox>; readonly enforced: Sandbox };
-}
+export const DispatchManifest = Type.Object(
+  {
+    schema: Type.Literal('dispatch/1'),
+    runId: Id,
+    itemId: Id,
+    attempt: Type.Integer({ minimum: 1 }),
+    engine: Type.Object({ name: Type.String(), version: Type.String() }, closed),
+    provider: Type.String(),
+    task: Type.String(),
+    pipeline: Type.Object({ ref: Type.Optional(Type.String()), sha256: Hex, spec: PipelineSpec }, closed),
+    image: Type.Optional(Type.Object({ ref: Type.String(), id: Type.Optional(Type.String()) }, closed)),
+    workspace: Type.Optional(PinnedWorkspace),
+    inputs: EveryKey(InputRef),
+    params: Type.Optional(DigestSet),
+    limits: Type.Object({ timeoutMs: Size, idleTimeoutMs: Type.Optional(Size), graceMs: Size }, closed),
+    sandbox: Type.Object({ asked: Type.Partial(Sandbox), enforced: Sandbox }, closed),
+  },
+  closed,
+);
+export type DispatchManifest = Frozen<Static<typeof DispatchManifest>>;
 
 /** A place to read from: a path relative to the task's input directory, or a URL that needs no credential. */
-export type Grant = { readonly path: string } | { readonly url: string };
+const Grant = Type.Union([Type.Object({ path: Type.String() }, closed), Type.Object({ url: Type.String() }, closed)]);
+export type Grant = Frozen<Static<typeof Grant>>;
+
+const Envelope = Type.Object(
+  {
+    payload: Type.String(),
+    payloadType: Type.Literal(PAYLOAD_TYPE),
+    signatures: Type.Tuple([Type.Object({ keyid: Type.String(), sig: Type.String() }, closed)]),
+  },
+  closed,
+);
 
 /** `task.json` in the task's input directory. */
-export interface Task {
-  readonly schema: 'task/1';
-  readonly manifest: Envelope;
-  readonly grants: {
-    readonly workspace?: Grant;
-    readonly inputs: Readonly<Record<string, Grant>>;
-  };
-  /** The item's `inputs`; the manifest holds its digest. */
-  readonly params?: Readonly<Record<string, unknown>>;
-}
+export const Task = Type.Object(
+  {
+    schema: Type.Literal('task/1'),
+    manifest: Envelope,
+    grants: Type.Object({ workspace: Type.Optional(Grant), inputs: EveryKey(Grant) }, closed),
+    /** The item's `inputs`; the manifest holds its digest. */
+    params: Type.Optional(Anything),
+  },
+  closed,
+);
+export type Task = Frozen<Static<typeof Task>>;
 
 /**
  * `task.json` of a standalone worker, with no controller and no manifest. The workspace is `in/workspace/`
  * when that directory exists, and each file of `in/inputs/` is one input.
  */
-export interface StandaloneTask {
-  readonly schema: 'standalone-task/1';
-  readonly pipeline: PipelineSpec;
-  readonly params?: Readonly<Record<string, unknown>>;
-  readonly timeout?: string;
-  readonly idleTimeout?: string;
-}
+export const StandaloneTask = Type.Object(
+  {
+    schema: Type.Literal('standalone-task/1'),
+    pipeline: PipelineSpec,
+    params: Type.Optional(Anything),
+    timeout: Type.Optional(Duration),
+    idleTimeout: Type.Optional(Duration),
+  },
+  closed,
+);
+export type StandaloneTask = Frozen<Static<typeof StandaloneTask>>;

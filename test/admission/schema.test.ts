@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
@@ -15,7 +15,10 @@ test('the published schemas and the CRD are what the sources generate', () => {
 });
 
 test('published schemas name their dialect and their address', () => {
-  for (const name of ['run', 'plan', 'pipeline', 'control', 'output', 'boot']) {
+  const names = globSync('schemas/*.v1.schema.json', { cwd: fileURLToPath(root) });
+  assert.ok(names.length >= 15, names.join());
+  for (const file of names) {
+    const name = file.slice('schemas/'.length, -'.v1.schema.json'.length);
     const schema = JSON.parse(readFileSync(new URL(`schemas/${name}.v1.schema.json`, root), 'utf8')) as Record<
       string,
       unknown
@@ -65,6 +68,14 @@ test('the schema of the CRD is structural', () => {
   assert.deepEqual(structuralFaults(schema, ''), []);
   const spec = (schema['properties'] as Record<string, Node>)['spec']!;
   assert.ok(Object.keys(spec['properties'] as Node).includes('items'), 'the check saw the real schema');
+});
+
+test('a standalone task is what the README of the worker shows, and nothing else', () => {
+  const readme = readFileSync(new URL('worker-image/README.md', root), 'utf8');
+  const [, example] = /echo '(\{ "schema": "standalone-task.*)' >/.exec(readme)!;
+  const shown = JSON.parse(example!) as object;
+  assert.deepEqual(findingsOf('standaloneTask', shown), []);
+  assert.ok(!conforms('standaloneTask', { ...shown, extra: 1 }));
 });
 
 test('an output of a worker is checked under every name it gives', () => {

@@ -16,9 +16,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseCanonical } from '@pangolin/contracts/canonical';
-import { attemptPrefix, eventsKey, receiptKey } from '@pangolin/contracts/layout';
+import type { Envelope } from '@pangolin/contracts/dsse';
+import { attemptPrefix, eventsKey, receiptKey, statementsKey } from '@pangolin/contracts/layout';
 import type { LogLine, Output } from '@pangolin/contracts/output';
 import type { RunEvent } from '@pangolin/contracts/run-log';
+import { predicateTypes, type Statement } from '@pangolin/contracts/statement';
 import type { ItemStatus, Receipt, RunStatus } from '@pangolin/contracts/status';
 import { dockerAnswers } from '@pangolin/controller/providers/docker';
 import { WORKER_IMAGE } from '@pangolin/controller/providers/open';
@@ -225,6 +227,17 @@ export class Deployment {
       .trimEnd()
       .split('\n')
       .map((line) => parseCanonical(Buffer.from(line)) as RunEvent);
+  }
+
+  /** Predicates of the run's in-toto statements of one kind. */
+  predicates(run: string, kind: keyof typeof predicateTypes): readonly unknown[] {
+    return readFileSync(join(this.storage, statementsKey(run)), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Envelope)
+      .map(({ payload }) => JSON.parse(Buffer.from(payload, 'base64').toString()) as Statement)
+      .filter(({ predicateType }) => predicateType === predicateTypes[kind])
+      .map(({ predicate }) => predicate);
   }
 
   output(runId: string, itemId: string, attempt = 1): Output {

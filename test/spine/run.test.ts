@@ -1,8 +1,9 @@
 /** The whole path through the shipped command: from a file in inbox/ to patches, outputs, logs and a bundle that verifies. */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { conforms, findingsOf, type Kind } from '@pangolin/contracts/schema';
 import {
   blocks,
   Deployment,
@@ -210,6 +211,30 @@ function path(compute: Compute): void {
     assert.match(stdout, /^told$/m);
   });
 
+  test('everything that is published conforms to the schema of its kind', () => {
+    const kinds: Readonly<Record<string, Kind>> = {
+      'receipts/*.json': 'receipt',
+      'runs/*/status.json': 'status',
+      'runs/*/items.ndjson': 'item',
+      'runs/*/attempts/*/*/boot.json': 'boot',
+      'runs/*/attempts/*/*/output.json': 'output',
+      'runs/*/attempts/*/*/log/*.ndjson': 'logLine',
+    };
+    for (const [pattern, kind] of Object.entries(kinds)) {
+      const files = globSync(pattern, { cwd: deployment.storage });
+      assert.ok(files.length > 0, pattern);
+      for (const file of files) {
+        const text = readFileSync(join(deployment.storage, file), 'utf8');
+        for (const document of file.endsWith('.ndjson') ? text.trimEnd().split('\n') : [text]) {
+          assert.deepEqual(findingsOf(kind, JSON.parse(document)), [], file);
+        }
+      }
+    }
+    const manifests = deployment.predicates('main', 'dispatch');
+    assert.equal(manifests.length, 4);
+    for (const manifest of manifests) assert.deepEqual(findingsOf('dispatch', manifest), []);
+  });
+
   test('the bundles of a run that succeeded and of one that failed verify', async () => {
     await deployment.verified('main');
     await deployment.verified('bare');
@@ -273,6 +298,8 @@ function cancelling(compute: Compute): void {
       () => deployment.printed('slow', 'busy').includes('ready'),
       () => controller.text,
     );
+    const [task] = globSync('controller/tasks-in/*/task.json', { cwd: deployment.storage });
+    assert.ok(conforms('task', JSON.parse(readFileSync(join(deployment.storage, task!), 'utf8'))));
     const cancel = await deployment.cli('orch', 'cancel', 'slow', '--actor', 'human:eve', '--reason', 'enough');
     assert.equal(cancel.code, 0, cancel.stderr);
     assert.equal((await deployment.cli('orch', 'watch', 'slow', '--timeout', '60s')).code, 1);

@@ -29,7 +29,8 @@ test('every shipped example is valid', () => {
 
 test('every link of the documentation leads to a file', () => {
   for (const page of pages) {
-    for (const [, target] of readFileSync(join(root, page), 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)/g)) {
+    const prose = readFileSync(join(root, page), 'utf8').replace(/^```[^]*?^```/gm, '');
+    for (const [, target] of prose.matchAll(/\]\((?!https?:|#)([^)#]+)/g)) {
       assert.ok(existsSync(join(root, dirname(page), target!)), `${page} links to ${target}`);
     }
   }

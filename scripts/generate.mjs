@@ -9,6 +9,7 @@ import { Config } from '../contracts/src/config.ts';
 import { Control } from '../contracts/src/control.ts';
 import { EnvBundleFile } from '../contracts/src/env-bundle.ts';
 import { Boot, LogLine, Output } from '../contracts/src/output.ts';
+import { ExtensionFile } from '../contracts/src/extension.ts';
 import { PipelineFile } from '../contracts/src/pipeline.ts';
 import { QueueFile } from '../contracts/src/queue.ts';
 import { Plan, Run } from '../contracts/src/run.ts';
@@ -26,6 +27,7 @@ const documents = [
   ['run', Run, 'A Pangolin Run'],
   ['plan', Plan, 'A Pangolin Run as a bare plan.json'],
   ['queue', QueueFile, 'A named queue of the Pangolin controller'],
+  ['extension', ExtensionFile, 'Items for an open-ended Pangolin Run'],
   ['pipeline', PipelineFile, 'A Pangolin pipeline to register'],
   ['subagent', SubagentFile, 'A Pangolin subagent to register'],
   ['capability', CapabilityFile, 'A Pangolin capability to register'],

@@ -21,6 +21,7 @@ const rules: readonly Rule[] = [
   ...[
     'run',
     'queue',
+    'extension',
     'config',
     'pipeline',
     'subagent',

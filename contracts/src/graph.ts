@@ -28,18 +28,30 @@ export interface Graph {
   readonly findings: readonly Finding[];
 }
 
-export function checkGraph(items: readonly GraphItem[], at: string): Graph {
+/**
+ * The run that the items join: what it knows of the item of this id, undefined when it has none. `unknown` where nobody
+ * knows the run: then every id that the items do not have may be one of its.
+ */
+export type Existing = 'unknown' | ((id: string) => { readonly onExit: boolean } | undefined);
+
+export function checkGraph(items: readonly GraphItem[], at: string, existing?: Existing): Graph {
   const findings: Finding[] = [];
   const indexes = indexById(items, at, findings);
   const onExit = new Set(items.filter((item) => item.onExit).map(({ id }) => id));
   const checked = items.map((item, index) => {
     const path = pointerTo(at, index);
     checkNeeds(item, path, findings);
-    return checkedDependencies(item, path, indexes, onExit, findings);
+    return checkedDependencies(item, path, { indexes, onExit, existing }, findings);
   });
   const sources = checked.map(({ all }) => all);
   if (findings.length < PROBLEMS_MAX) findCycles(items, sources, indexes, at, findings);
   return { dependencies: checked.map(({ plain }) => plain), findings: findings.slice(0, PROBLEMS_MAX) };
+}
+
+interface Known {
+  readonly indexes: ReadonlyMap<string, number>;
+  readonly onExit: ReadonlySet<string>;
+  readonly existing: Existing | undefined;
 }
 
 function indexById(items: readonly GraphItem[], at: string, findings: Finding[]): ReadonlyMap<string, number> {
@@ -59,8 +71,7 @@ function indexById(items: readonly GraphItem[], at: string, findings: Finding[])
 function checkedDependencies(
   item: GraphItem,
   path: string,
-  indexes: ReadonlyMap<string, number>,
-  onExit: ReadonlySet<string>,
+  { indexes, onExit, existing }: Known,
   findings: Finding[],
 ): { readonly plain: string[]; readonly all: string[] } {
   const unique = new Set<string>();
@@ -70,11 +81,14 @@ function checkedDependencies(
     if (id === item.id) {
       const hint = 'Remove the entry, or name another item.';
       findings.push({ path: pointer(), code: 'SelfDependency', message: `item ${show(id)} depends on itself`, hint });
-    } else if (!indexes.has(id)) {
+      return;
+    }
+    const joined = indexes.has(id) || existing === 'unknown' ? undefined : existing?.(id);
+    if (!indexes.has(id) && existing !== 'unknown' && !joined) {
       const meant = nearest(id, indexes.keys());
       const hint = meant === undefined ? 'It must be the id of an item of this run.' : `Did you mean \`${meant}\`?`;
       findings.push({ path: pointer(), code: 'MissingReference', message: `there is no item ${show(id)}`, hint });
-    } else if (onExit.has(id) && !item.onExit) {
+    } else if ((onExit.has(id) || joined?.onExit) && !item.onExit) {
       const message = `item ${show(item.id)} waits for ${show(id)}, which runs when everything else has ended`;
       findings.push({ path: pointer(), code: 'Cycle', message, hint: 'Only an `onExit` item may depend on one.' });
     }

@@ -2,14 +2,12 @@
 import { readDuration } from './check-pipeline.ts';
 import type { Finding } from './explain.ts';
 import { show } from './formats.ts';
-import type { NormalisedItem } from './read-run.ts';
-import { DEFAULTS, lockKey, type AdmittedLock, type Item, type RetryRule, type Run, type When } from './run.ts';
+import type { ItemsSpec, NormalisedItem } from './read-items.ts';
+import { DEFAULTS, lockKey, type AdmittedLock, type Item, type RetryRule, type When } from './run.ts';
 import { parseCpu, parseSize } from './units.ts';
 
 /** Below this no container engine starts a task. */
 const MEMORY_BYTES_MIN = 6 * 2 ** 20;
-
-type Spec = Run['spec'];
 
 /** Pointers of what the item's values may come from. */
 export interface Places {
@@ -22,7 +20,7 @@ export interface Places {
 export function normaliseItem(
   item: Item,
   dependencies: readonly string[],
-  spec: Spec,
+  spec: ItemsSpec,
   places: Places,
   findings: Finding[],
 ): NormalisedItem | undefined {
@@ -188,7 +186,7 @@ function missingPipeline(id: string, path: string): Finding {
 
 function readResources(
   item: Item,
-  spec: Spec,
+  spec: ItemsSpec,
   places: Places,
   findings: Finding[],
 ): Pick<NormalisedItem, 'cpuMillis' | 'memoryBytes'> {
@@ -211,7 +209,7 @@ function readResources(
 }
 
 /** Field by field: an item that sets `maxAttempts` keeps the backoff of the defaults. */
-function readRetry(item: Item, spec: Spec, places: Places, findings: Finding[]): NormalisedItem['retry'] {
+function readRetry(item: Item, spec: ItemsSpec, places: Places, findings: Finding[]): NormalisedItem['retry'] {
   const own = item.retry?.backoff;
   const common = spec.defaults?.retry?.backoff;
   const path = (value: unknown): string => `${value === undefined ? places.defaults : places.item}/retry/backoff`;

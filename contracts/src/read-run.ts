@@ -4,29 +4,26 @@
  * into `inputs`. Nothing outside of the file is looked at: names and workspaces are pinned by admission.
  */
 import { canonical } from './canonical.ts';
-import { checkPipeline, readDuration } from './check-pipeline.ts';
+import { readDuration } from './check-pipeline.ts';
 import { sha256, type Sha256 } from './digest.ts';
 import { PROBLEMS_MAX, type Finding } from './explain.ts';
-import { show } from './formats.ts';
-import { checkGraph } from './graph.ts';
-import { encodeSegment, isId } from './ids.ts';
-import { liftItem, liftedPath, type Lifted } from './lift.ts';
+import { isId } from './ids.ts';
 import { located } from './located.ts';
-import { normaliseItem } from './normalise.ts';
 import { parseDocument } from './parse.ts';
-import type { PipelineSpec } from './pipeline.ts';
-import { DEFAULTS, type AdmittedItem, type Item, type Run, type Workspace } from './run.ts';
+import {
+  checkId,
+  liftItems,
+  normaliseItems,
+  pointersOf,
+  type Fields,
+  type ItemPointers,
+  type NormalisedItem,
+  type SpecPointer,
+} from './read-items.ts';
+import { DEFAULTS, type Run } from './run.ts';
 import { conforms, findingsOf, type Kind } from './schema.ts';
 import type { Problem } from './status.ts';
-import { pointerTo, type Locate } from './text-place.ts';
-
-/** An item as admission takes it: everything but the pins. */
-export type NormalisedItem = Omit<AdmittedItem, 'pipeline' | 'workspace' | 'needs'> & {
-  /** Absent of an approval. */
-  readonly pipeline?: string | PipelineSpec;
-  readonly workspace?: Workspace;
-  readonly needs?: NonNullable<Item['needs']>;
-};
+import type { Locate } from './text-place.ts';
 
 export interface NormalisedRun {
   readonly id: string;
@@ -49,17 +46,11 @@ export type ReadRun =
     }
   | { readonly ok: false; readonly id?: string; readonly problems: readonly Problem[] };
 
-export interface RunPointers {
+export interface RunPointers extends ItemPointers {
   readonly queue: string;
-  /** Where the value of this field of an item comes from: the item itself, the defaults, or the spec. */
-  item(index: number, field: 'pipeline' | 'workspace'): string;
 }
 
-/** An id is one segment of a storage key, and no file name is longer than 255 bytes. */
-const ENCODED_ID_MAX = 250;
-
 type Spec = Run['spec'];
-type Fields = Readonly<Record<string, unknown>>;
 
 /** Never throws. `file` is only named in the problems. */
 export function readRun(bytes: Uint8Array, file: string): ReadRun {
@@ -69,7 +60,7 @@ export function readRun(bytes: Uint8Array, file: string): ReadRun {
   const form = formOf(value);
   if ('finding' in form) return { ok: false, problems: located([form.finding], file, locate) };
 
-  const lifted = liftItems(value as Fields, form);
+  const lifted = liftItems(value as Fields, form.spec);
   const refuse = (findings: readonly Finding[], id: string | undefined): ReadRun => {
     const real = findings.slice(0, PROBLEMS_MAX).map((finding) => ({ ...finding, path: lifted.real(finding.path) }));
     return { ok: false, ...(id !== undefined && { id }), problems: located(real, file, locate) };
@@ -93,7 +84,7 @@ export function readRun(bytes: Uint8Array, file: string): ReadRun {
     },
     digest: sha256(canonical(spelled)),
     locate,
-    at: pointersOf(spelled.spec, form, lifted),
+    at: { queue: `${form.spec}/queue`, ...pointersOf(spelled.spec, form.spec, lifted) },
   };
 }
 
@@ -102,7 +93,7 @@ export function readRun(bytes: Uint8Array, file: string): ReadRun {
 interface Form {
   readonly kind: Kind & ('run' | 'plan');
   /** Pointer of the spec: `/spec` of the envelope, the document itself of a plan. */
-  readonly spec: '' | '/spec';
+  readonly spec: SpecPointer;
 }
 
 function formOf(value: unknown): Form | { readonly finding: Finding } {
@@ -115,6 +106,9 @@ function formOf(value: unknown): Form | { readonly finding: Finding } {
   const kind = (value as Fields)['kind'];
   if (kind === 'Pipeline') {
     return wrong('this is a pipeline, not a run', 'Register it: `pangolin pipeline register FILE`.', '/kind');
+  }
+  if (kind === 'Extension') {
+    return wrong('this is an extension, not a run', 'Add it to its run: `pangolin orch extend RUN FILE`.', '/kind');
   }
   const envelope = ['apiVersion', 'kind', 'metadata', 'spec'].some((key) => Object.hasOwn(value, key));
   return envelope ? { kind: 'run', spec: '/spec' } : { kind: 'plan', spec: '' };
@@ -138,86 +132,15 @@ function spellOnce(
   return { id, labels: labels ?? {}, spec };
 }
 
-/* ---- the plan form that tucks fields into inputs ---- */
-
-interface LiftedDocument {
-  readonly document: Fields;
-  readonly findings: readonly Finding[];
-  readonly items: readonly (Lifted | undefined)[];
-  /** The pointer into the file for a pointer into `document`. */
-  real(pointer: string): string;
-}
-
-function liftItems(document: Fields, form: Form): LiftedDocument {
-  const spec = form.kind === 'run' ? document['spec'] : document;
-  const items = typeof spec === 'object' && spec !== null ? (spec as Fields)['items'] : undefined;
-  if (!Array.isArray(items)) return { document, findings: [], items: [], real: (pointer) => pointer };
-  const at = `${form.spec}/items`;
-  const findings: Finding[] = [];
-  const lifted = items.map((item, index) => liftItem(item, pointerTo(at, index), findings));
-  const real = (pointer: string): string => {
-    const [, index, rest] = new RegExp(`^${at}/(\\d+)(/.*)$`).exec(pointer) ?? [];
-    const entry = index === undefined ? undefined : lifted[Number(index)];
-    return entry ? `${at}/${index}${liftedPath(entry, rest!)}` : pointer;
-  };
-  if (lifted.every((entry) => entry === undefined)) return { document, findings, items: [], real };
-  const changed = { ...(spec as Fields), items: items.map((item: unknown, index) => lifted[index]?.item ?? item) };
-  return { document: form.kind === 'run' ? { ...document, spec: changed } : changed, findings, items: lifted, real };
-}
-
-/* ---- checks beyond the schema, and the normal form ---- */
+/* ---- checks beyond the schema ---- */
 
 function normalise(
   runId: string,
   spec: Spec,
   form: Form,
 ): { readonly items: NormalisedItem[]; readonly timeoutMs: number | undefined; readonly findings: readonly Finding[] } {
-  const at = `${form.spec}/items`;
-  const defaultsAt = `${form.spec}/defaults`;
-  const graph = checkGraph(spec.items, at);
-  const findings: Finding[] = [...graph.findings];
+  const { items, findings } = normaliseItems(spec, form.spec);
   const timeoutMs = readDuration(spec.timeout, `${form.spec}/timeout`, findings);
-  const checked = new Set<unknown>();
-  const said = new Set<string>();
-  const checkOnce = (pipeline: string | PipelineSpec | undefined, path: string): void => {
-    if (typeof pipeline !== 'object' || checked.has(pipeline)) return;
-    checked.add(pipeline);
-    findings.push(...checkPipeline(pipeline, path));
-  };
-  const checkKey = (id: string, path: string): void => {
-    if (id.length <= ENCODED_ID_MAX / 3 || encodeSegment(id).length <= ENCODED_ID_MAX) return;
-    const message = `the id ${show(id)} has more than ${ENCODED_ID_MAX} characters once its @, : and + are percent-encoded`;
-    findings.push({ path, code: 'TooLong', message, hint: 'It becomes a file name; make it shorter.' });
-  };
-  checkKey(runId, form.kind === 'run' ? '/metadata/name' : '/id');
-  checkOnce(spec.defaults?.pipeline, `${defaultsAt}/pipeline`);
-  const items = spec.items.flatMap((item: Item, index) => {
-    if (findings.length >= PROBLEMS_MAX) return [];
-    checkKey(item.id, `${pointerTo(at, index)}/id`);
-    checkOnce(item.pipeline, `${pointerTo(at, index)}/pipeline`);
-    const dependencies = graph.dependencies[index]!;
-    const places = { item: pointerTo(at, index), defaults: defaultsAt, spec: form.spec };
-    const own: Finding[] = [];
-    const normalised = normaliseItem(item, dependencies, spec, places, own);
-    // What is wrong with a default is wrong with every item, and said once.
-    for (const finding of own) {
-      const key = `${finding.code} ${finding.path}`;
-      if (!said.has(key)) findings.push(finding);
-      said.add(key);
-    }
-    return normalised ?? [];
-  });
+  checkId(runId, form.kind === 'run' ? '/metadata/name' : '/id', findings);
   return { items, timeoutMs, findings };
-}
-
-function pointersOf(spec: Spec, form: Form, lifted: LiftedDocument): RunPointers {
-  return {
-    queue: `${form.spec}/queue`,
-    item(index, field) {
-      const own = pointerTo(`${form.spec}/items`, index);
-      if (spec.items[index]?.[field] !== undefined) return lifted.real(`${own}/${field}`);
-      if (spec.defaults?.[field] !== undefined) return `${form.spec}/defaults/${field}`;
-      return `${form.spec}/${field}`;
-    },
-  };
 }

@@ -7,6 +7,7 @@ import { Control } from './control.ts';
 import { EnvBundle, EnvBundleFile } from './env-bundle.ts';
 import { explain, type Finding, type Schema } from './explain.ts';
 import { Boot, LogLine, Output } from './output.ts';
+import { ExtensionFile } from './extension.ts';
 import { PipelineFile, PipelineSpec } from './pipeline.ts';
 import { QueueFile } from './queue.ts';
 import { Plan, Run } from './run.ts';
@@ -18,6 +19,7 @@ const schemas = {
   run: Run,
   plan: Plan,
   queue: QueueFile,
+  extension: ExtensionFile,
   pipeline: PipelineFile,
   pipelineSpec: PipelineSpec,
   subagent: SubagentFile,

@@ -5,13 +5,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { randomBytes } from 'node:crypto';
 import pino, { type Logger } from 'pino';
 import { PangolinError } from '@pangolin/contracts/errors';
+import type { Existing } from '@pangolin/contracts/graph';
 import { CONTROL, INBOX, LEASE } from '@pangolin/contracts/layout';
-import type { AdmittedRun } from '@pangolin/contracts/run';
-import { readQueue } from '@pangolin/contracts/read-queue';
 import { formatTime } from '@pangolin/contracts/units';
 import { openStore } from '@pangolin/storage/open';
 import type { ObjectStore } from '@pangolin/storage/object-store';
-import { admit } from './admission/admit.ts';
+import { admitDocuments } from './admission/admit-document.ts';
 import { openKeys, trustDocument } from './audit/keys.ts';
 import { evidenceOptions, trustedSurroundings } from './audit/evidence-options.ts';
 import { createSealer } from './audit/sealer.ts';
@@ -103,6 +102,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     const context = {
       store,
       queueExists: (name: string) => queues.has(name),
+      itemsOf: (run: string) => existingItems(state, run),
       localBase: process.cwd(),
       allowLocalPaths: store.kind === 'folder',
       allowHosts: [],
@@ -118,14 +118,7 @@ export async function serve(options: ServeOptions): Promise<void> {
         store,
         provider,
         files: createTaskFiles(store, join(stateDir, 'tasks-in')),
-        admission: new Admission(store, async (bytes, file) => {
-          const queue = readQueue(bytes, file);
-          if (queue) return queue.ok ? { ok: true, document: { kind: 'Queue', ...queue } } : queue;
-          const admitted = await admit(bytes, file, context);
-          return admitted.ok
-            ? { ok: true, document: { kind: 'Run', run: await pinImages(provider, admitted.run) } }
-            : admitted;
-        }),
+        admission: new Admission(store, admitDocuments(provider, context)),
         config: { tasksMax: options.tasksMax ?? Infinity, graceMs: GRACE_MS, bootMs: BOOT_MS, resyncMs: RESYNC_MS },
         log,
         now: Date.now,
@@ -166,20 +159,13 @@ async function drive(
   }
 }
 
-/**
- * Resolves every image that a run names, once (law 7). One that the backend cannot resolve now is left to the dispatch,
- * which records what it found then: an engine that is down is no reason to refuse a run.
- */
-async function pinImages(provider: ComputeProvider, run: AdmittedRun): Promise<AdmittedRun> {
-  const images = new Map<string | undefined, Awaited<ReturnType<ComputeProvider['resolveImage']>>>();
-  for (const { image } of run.items) {
-    if (!images.has(image)) images.set(image, await provider.resolveImage(image).catch(() => undefined));
-  }
-  const items = run.items.map((item) => {
-    const pinnedImage = images.get(item.image);
-    return pinnedImage && item.executor === 'dispatch' ? { ...item, pinnedImage } : item;
-  });
-  return { ...run, items };
+function existingItems(state: StateStore, runId: string): Existing {
+  const run = state.run(runId);
+  if (!run) return 'unknown';
+  return (id) => {
+    const item = state.item(run.rn, id);
+    return item && { onExit: item.on_exit === 1 };
+  };
 }
 
 /** A start under way is finished first, so that the next controller finds a task and not half of one. */

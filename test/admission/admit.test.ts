@@ -18,7 +18,15 @@ function fresh(): AdmitContext {
   const gitCacheDir = join(dir, `cache-${(caches += 1)}`);
   const store = createMemoryStore();
   const queueExists = (name: string): boolean => name === 'default';
-  return { store, queueExists, localBase: dir, allowLocalPaths: true, allowHosts: [], gitCacheDir };
+  return {
+    store,
+    queueExists,
+    itemsOf: () => 'unknown',
+    localBase: dir,
+    allowLocalPaths: true,
+    allowHosts: [],
+    gitCacheDir,
+  };
 }
 
 const inline = { blocks: [{ kind: 'script', command: 'make' }] };

@@ -16,6 +16,7 @@ export const orch = group('Serve, submit and follow runs', {
   resume: async () => (await import('./orch/resume.ts')).resume,
   approve: async () => (await import('./orch/approve.ts')).approve,
   reject: async () => (await import('./orch/reject.ts')).reject,
+  extend: async () => (await import('./orch/extend.ts')).extend,
   close: async () => (await import('./orch/close.ts')).close,
   audit: async () => (await import('./orch/audit.ts')).audit,
 });

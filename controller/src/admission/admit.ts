@@ -1,16 +1,21 @@
-/** Turns a submitted file into an admitted run: read, checked, and everything that it names pinned to a digest (law 7). */
+/** Turns a submitted file into an admitted run, or into items for one: read, checked, and everything that it names pinned to a digest (law 7). */
 import { canonical, canonicalBytes } from '@pangolin/contracts/canonical';
 import { PROBLEMS_MAX, type Finding } from '@pangolin/contracts/explain';
 import { show } from '@pangolin/contracts/formats';
 import { located } from '@pangolin/contracts/located';
-import { readRun, type NormalisedItem, type NormalisedRun, type RunPointers } from '@pangolin/contracts/read-run';
-import type { AdmittedItem, AdmittedRun, PinnedWorkspace, Workspace } from '@pangolin/contracts/run';
+import type { Existing } from '@pangolin/contracts/graph';
+import { readExtension } from '@pangolin/contracts/read-extension';
+import type { ItemPointers, NormalisedItem } from '@pangolin/contracts/read-items';
+import { readRun } from '@pangolin/contracts/read-run';
+import type { AdmittedItem, AdmittedRun, Extension, PinnedWorkspace, Workspace } from '@pangolin/contracts/run';
 import type { Problem } from '@pangolin/contracts/status';
 import { PipelinePins } from './pipelines.ts';
 import { packWorkspace, type PackedWorkspace, type WorkspaceContext } from './workspace.ts';
 
 export interface AdmitContext extends WorkspaceContext {
   queueExists(name: string): boolean;
+  /** The items of a run that is to be extended; `unknown` while there is no such run. */
+  itemsOf(run: string): Existing;
 }
 
 export type Admitted =
@@ -37,7 +42,7 @@ export async function admit(bytes: Uint8Array, file: string, context: AdmitConte
     findings.push({ path: at.queue, code: 'UnknownQueue', message: `there is no queue ${show(run.queue)}`, hint });
   }
   const pins = new PipelinePins(context.store);
-  const items = await pinItems(run, at, pins, context, findings);
+  const items = await pinItems(run.items, at, pins, context, findings);
   if (findings.length > 0) return { ok: false, run: run.id, problems: located(findings, file, locate) };
   const admitted: AdmittedRun = {
     schema: 'admitted-run/1',
@@ -45,7 +50,7 @@ export async function admit(bytes: Uint8Array, file: string, context: AdmitConte
     queue: run.queue,
     labels: run.labels,
     spec: digest,
-    pipelines: Object.fromEntries([...pins.specs].sort(([a], [b]) => (a < b ? -1 : 1))),
+    pipelines: pins.sorted(),
     items,
     ...(run.openEnded && { openEnded: true as const }),
     ...(run.timeoutMs !== undefined && { timeoutMs: run.timeoutMs }),
@@ -53,9 +58,31 @@ export async function admit(bytes: Uint8Array, file: string, context: AdmitConte
   return { ok: true, run: admitted, specBytes: canonicalBytes(admitted) };
 }
 
+export type AdmittedExtension =
+  { readonly ok: true; readonly run: string; readonly extension: Extension } | Extract<Admitted, { ok: false }>;
+
+/**
+ * Undefined when the file is no Extension. Whether the run takes it is decided when it is applied; what is wrong with it
+ * on its own, and with what it says of items that the run has now, is said here with its place.
+ * @throws PangolinError UNAVAILABLE when the store does not answer.
+ */
+export async function admitExtension(
+  bytes: Uint8Array,
+  file: string,
+  context: AdmitContext,
+): Promise<AdmittedExtension | undefined> {
+  const read = readExtension(bytes, file, (run) => context.itemsOf(run));
+  if (!read?.ok) return read;
+  const findings: Finding[] = [];
+  const pins = new PipelinePins(context.store);
+  const items = await pinItems(read.items, read.at, pins, context, findings);
+  if (findings.length > 0) return { ok: false, run: read.run, problems: located(findings, file, read.locate) };
+  return { ok: true, run: read.run, extension: { schema: 'extension/1', items, pipelines: pins.sorted() } };
+}
+
 async function pinItems(
-  run: NormalisedRun,
-  at: RunPointers,
+  normalised: readonly NormalisedItem[],
+  at: ItemPointers,
   pins: PipelinePins,
   context: AdmitContext,
   findings: Finding[],
@@ -69,7 +96,7 @@ async function pinItems(
     refused.add(path);
     findings.push({ path, ...refusal });
   };
-  for (const [index, item] of run.items.entries()) {
+  for (const [index, item] of normalised.entries()) {
     if (findings.length >= PROBLEMS_MAX) break;
     const pipeline = item.pipeline === undefined ? undefined : await pins.pin(item.pipeline);
     if (pipeline?.ok === false) report(at.item(index, 'pipeline'), pipeline.refusal);

@@ -36,6 +36,11 @@ export class PipelinePins {
     return pinned;
   }
 
+  /** The same for the same pipelines, in whatever order they were met. */
+  sorted(): Record<Sha256, PipelineSpec> {
+    return Object.fromEntries([...this.specs].sort(([a], [b]) => (a < b ? -1 : 1)));
+  }
+
   #pinInline(spec: PipelineSpec): PinnedPipeline {
     const digest = sha256(canonical(spec));
     if (!this.specs.has(digest)) this.specs.set(digest, spec);

@@ -26,7 +26,12 @@ export type Document =
 
 export type AdmitResult =
   | { readonly ok: true; readonly document: Document }
-  | { readonly ok: false; readonly run?: string; readonly problems: readonly Problem[] };
+  | {
+      readonly ok: false;
+      readonly of: Document['kind'];
+      readonly run?: string;
+      readonly problems: readonly Problem[];
+    };
 
 /** Reads, validates and pins one submitted file. */
 export type Admit = (bytes: Buffer, file: string) => Promise<AdmitResult>;
@@ -188,7 +193,7 @@ export class Admission {
     if (!result.ok) {
       return {
         kind: 'rejected',
-        of: 'Run',
+        of: result.of,
         ...dropped,
         problems: result.problems,
         ...(result.run !== undefined && { run: result.run }),

@@ -1,7 +1,9 @@
 /** Applies what admission has read, inside the transaction, and answers every file with a receipt. */
 import { isPangolinError } from '@pangolin/contracts/errors';
+import type { Extension } from '@pangolin/contracts/run';
 import type { Receipt } from '@pangolin/contracts/status';
 import { formatTime } from '@pangolin/contracts/units';
+import type { RunRow } from '../store/state.ts';
 import type { Document, Submission } from './admission.ts';
 import { applyControl } from './controls.ts';
 import { extendRun } from './growth.ts';
@@ -38,9 +40,9 @@ function kindOf(submission: Submission): Receipt['kind'] {
   return submission.kind === 'document' ? submission.document.kind : submission.of;
 }
 
-const rejected = (file: string, code: string, message: string, hint?: string): Answer => ({
+const rejected = (file: string, code: string, message: string, hint?: string, path = ''): Answer => ({
   verdict: 'rejected',
-  errors: [{ file, path: '', code, message, ...(hint !== undefined && { hint }) }],
+  errors: [{ file, path, code, message, ...(hint !== undefined && { hint }) }],
 });
 
 async function apply(pass: Pass, submission: Submission): Promise<Answer> {
@@ -102,13 +104,16 @@ async function extend(
 ): Promise<Answer> {
   const { state } = pass.engine;
   const run = state.run(document.run);
-  const refuse = (code: string, message: string, hint?: string): Answer => ({
-    ...rejected(submission.name, code, message, hint),
+  const refuse = (...why: [code: string, message: string, hint?: string, path?: string]): Answer => ({
+    ...rejected(submission.name, ...why),
     run: document.run,
   });
   if (!run) return refuse('NotFound', `there is no run ${document.run}`);
-  // Read twice after a crash: its items are there already.
-  if (!state.claimControl(submission.name, pass.now)) return { verdict: 'accepted', run: run.run_id, duplicate: true };
+  const accepted = { verdict: 'accepted', run: run.run_id } as const;
+  // Read twice after a crash, or sent twice by somebody who got no answer: its items are there already.
+  if (state.controlled(submission.name) || isPartOf(pass, run, document.extension))
+    return { ...accepted, duplicate: true };
+  if (run.finished_at !== null) return refuse('Finished', `run ${run.run_id} is ${run.phase} already`);
   if (run.open_ended === 0)
     return refuse(
       'NotOpenEnded',
@@ -117,9 +122,16 @@ async function extend(
     );
   try {
     await extendRun(pass, run, { extension: document.extension, actor: submission.actor });
-    return { verdict: 'accepted', run: run.run_id };
   } catch (error) {
     if (!isPangolinError(error, 'CONFLICT')) throw error;
-    return refuse('Conflict', error.message, error.hint);
+    const { path } = error.details as { readonly path: string };
+    const hint = 'Runs only grow: new items have ids of their own and point at items that are there.';
+    return refuse('Conflict', error.message, hint, `/spec${path}`);
   }
+  state.claimControl(submission.name, pass.now);
+  return accepted;
+}
+
+function isPartOf(pass: Pass, run: RunRow, { items }: Extension): boolean {
+  return items.every((item) => pass.engine.state.item(run.rn, item.id)?.spec === JSON.stringify(item));
 }

@@ -16,7 +16,10 @@ export interface Growth {
   readonly actor: string;
 }
 
-/** @throws PangolinError CONFLICT with a sentence when the merged graph would not be one. Nothing is changed then. */
+/**
+ * @throws PangolinError CONFLICT with a sentence when the merged graph would not be one; `details.path` is the pointer of
+ * what does not fit, from the extension on. Nothing is changed then.
+ */
 export async function extendRun(pass: Pass, run: RunRow, { extension, cause, actor }: Growth): Promise<void> {
   const { state, store } = pass.engine;
   checkMerge(pass, run, extension.items);
@@ -36,19 +39,20 @@ export async function extendRun(pass: Pass, run: RunRow, { extension, cause, act
 
 function checkMerge(pass: Pass, run: RunRow, items: readonly AdmittedItem[]): void {
   const { state } = pass.engine;
-  const refuse = (message: string, hint?: string): never => {
-    throw new PangolinError('CONFLICT', message, hint === undefined ? {} : { hint });
+  const refuse = (message: string, path = ''): never => {
+    throw new PangolinError('CONFLICT', message, { details: { path } });
   };
   if (run.finished_at !== null) refuse(`run ${run.run_id} is ${run.phase} already`);
   if (state.itemCount(run.rn) + items.length > ITEMS_MAX)
     refuse(`run ${run.run_id} would have more than ${ITEMS_MAX} items`);
   const added = new Map(items.map((item) => [item.id, item]));
   if (added.size !== items.length) refuse('two of the appended items have one id');
-  for (const item of items) {
-    if (state.item(run.rn, item.id)) refuse(`run ${run.run_id} has an item ${item.id} already`);
+  for (const [index, item] of items.entries()) {
+    const path = `/items/${index}`;
+    if (state.item(run.rn, item.id)) refuse(`run ${run.run_id} has an item ${item.id} already`, `${path}/id`);
     for (const source of sourcesOf(item)) {
       if (!added.has(source) && !state.item(run.rn, source))
-        refuse(`${item.id} depends on ${source}, which run ${run.run_id} does not have`);
+        refuse(`${item.id} depends on ${source}, which run ${run.run_id} does not have`, path);
     }
   }
   const cycle = findCycle(added);

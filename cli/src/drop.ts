@@ -1,0 +1,75 @@
+/** Dropping a checked file into the inbox, and the controller's answer to it in terms of the user's file. */
+import { formatDigest } from '@pangolin/contracts/digest';
+import { PangolinError } from '@pangolin/contracts/errors';
+import { inboxKey } from '@pangolin/contracts/layout';
+import type { Problem, Receipt } from '@pangolin/contracts/status';
+import { submissionName } from '@pangolin/contracts/submission';
+import type { ObjectStore } from '@pangolin/storage/object-store';
+import { defaultActor, type Context } from './context.ts';
+import { absolutePaths } from './local-paths.ts';
+import { awaitReceipt, receiptExitCode, uniqueName } from './read/receipts.ts';
+import { renderProblems } from './render/problems.ts';
+import type { SpecFile } from './spec-file.ts';
+
+type Locate = (pointer: string) => { readonly line: number; readonly column: number } | undefined;
+
+export type Ready =
+  | {
+      readonly ok: true;
+      /** The run that it is about. */
+      readonly run: string;
+      /** The file itself, unless paths in it had to be made absolute. */
+      readonly bytes: Buffer;
+      readonly locate: Locate;
+    }
+  | { readonly ok: false; readonly problems: readonly Problem[] };
+
+/** @param value the document, when it is another one than the file has. */
+export async function readyToDrop(file: SpecFile, run: string, locate: Locate, value?: unknown): Promise<Ready> {
+  const { parseDocument } = await import('@pangolin/contracts/parse');
+  const parsed = value === undefined ? parseDocument(file.bytes, file.name) : { ok: true as const, value };
+  if (!parsed.ok) return parsed;
+  const absolute = absolutePaths(parsed.value, file.dir);
+  const asWritten = value === undefined && absolute === parsed.value;
+  const bytes = asWritten ? file.bytes : Buffer.from(`${JSON.stringify(absolute, null, 2)}\n`);
+  return { ok: true, run, bytes, locate };
+}
+
+/** `queued`: the name that it waits under, because nothing has answered in time. */
+export async function drop(
+  store: ObjectStore,
+  file: SpecFile,
+  ready: Extract<Ready, { ok: true }>,
+  by: { readonly actor: string | undefined; readonly timeoutMs: number | undefined },
+): Promise<{ readonly receipt: Receipt } | { readonly queued: string }> {
+  const name = submissionName(by.actor ?? defaultActor(), uniqueName());
+  await store.put(inboxKey(name), ready.bytes, { ifAbsent: true });
+  const receipt = await awaitReceipt(store, name, by.timeoutMs);
+  if (!receipt) return { queued: name };
+  return { receipt: { ...receipt, errors: receipt.errors.map((problem) => relocate(problem, file, ready.locate)) } };
+}
+
+/** The receipt is about the dropped object; the user wants the place in the file. */
+function relocate(problem: Problem, file: SpecFile, locate: Locate): Problem {
+  const { line: _line, column: _column, ...rest } = problem;
+  return { ...rest, file: file.name, ...locate(problem.path) };
+}
+
+export async function queued(context: Context, name: string, run: string, wait: boolean): Promise<number> {
+  const hint = 'Start one with `pangolin orch serve`.';
+  if (wait)
+    throw new PangolinError('UNAVAILABLE', `run ${run} is queued, and no controller has taken it yet`, { hint });
+  if (context.json) await context.printJson({ verdict: 'queued', submission: name, run, errors: [] });
+  else await context.print(`queued ${run}`);
+  context.note(`No controller has taken it yet. ${hint}`);
+  return 0;
+}
+
+export async function rejected(context: Context, receipt: Receipt, file: SpecFile): Promise<number> {
+  if (context.json) await context.printJson(receipt);
+  else {
+    process.stderr.write(`${renderProblems(receipt.errors, context.paintError, file.bytes.toString('utf8'))}\n`);
+    process.stderr.write(`${file.name} was rejected (submitted as ${formatDigest(receipt.sha256)})\n`);
+  }
+  return receiptExitCode(receipt);
+}

@@ -1,0 +1,40 @@
+/** What a file under inbox/ can be, told apart and admitted: a Queue, an Extension, or else a Run. */
+import { readQueue } from '@pangolin/contracts/read-queue';
+import type { AdmittedItem } from '@pangolin/contracts/run';
+import type { Admit } from '../engine/admission.ts';
+import type { ComputeProvider } from '../providers/provider.ts';
+import { admit, admitExtension, type AdmitContext } from './admit.ts';
+
+/** Repeatable. The answer rejects with UNAVAILABLE when the store does not answer. */
+export function admitDocuments(provider: ComputeProvider, context: AdmitContext): Admit {
+  return async (bytes, file) => {
+    const queue = readQueue(bytes, file);
+    if (queue) return queue.ok ? { ok: true, document: { kind: 'Queue', ...queue } } : { ...queue, of: 'Queue' };
+    const added = await admitExtension(bytes, file, context);
+    if (added?.ok === false) return { ...added, of: 'Extension' };
+    if (added) {
+      const { run, extension } = added;
+      const items = await pinImages(provider, extension.items);
+      return { ok: true, document: { kind: 'Extension', run, extension: { ...extension, items } } };
+    }
+    const admitted = await admit(bytes, file, context);
+    if (!admitted.ok) return { ...admitted, of: 'Run' };
+    const items = await pinImages(provider, admitted.run.items);
+    return { ok: true, document: { kind: 'Run', run: { ...admitted.run, items } } };
+  };
+}
+
+/**
+ * Resolves every image that items name, once (law 7). One that the backend cannot resolve now is left to the dispatch,
+ * which records what it found then: an engine that is down is no reason to refuse a run.
+ */
+async function pinImages(provider: ComputeProvider, items: readonly AdmittedItem[]): Promise<AdmittedItem[]> {
+  const images = new Map<string | undefined, Awaited<ReturnType<ComputeProvider['resolveImage']>>>();
+  for (const { image } of items) {
+    if (!images.has(image)) images.set(image, await provider.resolveImage(image).catch(() => undefined));
+  }
+  return items.map((item) => {
+    const pinnedImage = images.get(item.image);
+    return pinnedImage && item.executor === 'dispatch' ? { ...item, pinnedImage } : item;
+  });
+}

@@ -87,6 +87,7 @@ function openDatabase(path: string): DatabaseSync {
   // Loaded on first use: a process that only reads never pays for it.
   const { DatabaseSync: Database } = process.getBuiltinModule('node:sqlite');
   const database = new Database(path, { timeout: 0 });
-  database.exec('PRAGMA journal_mode = OFF');
+  // Nothing is ever written; without this each lock makes and removes a journal beside the file.
+  database.exec('PRAGMA journal_mode = MEMORY');
   return database;
 }

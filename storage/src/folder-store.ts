@@ -24,6 +24,7 @@ import { assertDigest, bytesOf, digestOf, type Content } from './bytes.ts';
 import { SharedMutex } from './file-lock.ts';
 import { directoryOf, inDirectory, nameOf, openFile } from './folder-files.ts';
 import { listFolder } from './folder-list.ts';
+import { DirectorySync } from './folder-sync.ts';
 import { TempFiles, type TempFile } from './folder-temp.ts';
 import { FolderWatch } from './folder-watch.ts';
 import { errnoOf, fsError, isMissing } from './fs-errors.ts';
@@ -54,6 +55,7 @@ class FolderStore implements ObjectStore {
   readonly kind = 'folder';
   readonly location: string;
   readonly #temps: TempFiles;
+  readonly #synced = new DirectorySync();
   readonly #locks = new Map<number, SharedMutex>();
   /**
    * Digests of files that this store itself wrote, by identity. Never of files that it merely read: another
@@ -132,7 +134,7 @@ class FolderStore implements ObjectStore {
         await this.#locked(key, async () => {
           if (!(await lstat(path)).isDirectory()) await unlink(path);
         });
-        await directory.handle.sync();
+        await this.#synced.sync(directoryOf(key), directory);
       });
     } catch (error) {
       if (!isMissing(error)) throw fsError(error, `delete ${key}`);
@@ -228,7 +230,7 @@ class FolderStore implements ObjectStore {
           await rename(temp.path, path);
         });
       }
-      await directory.handle.sync();
+      await this.#synced.sync(directoryOf(key), directory);
     });
   }
 

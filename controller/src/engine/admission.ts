@@ -13,7 +13,7 @@ import { readControl, type ReadControl } from './controls.ts';
 import type { Engine } from './engine.ts';
 import { mapBounded } from './bounded.ts';
 
-const ADMIT_PARALLEL = 4;
+const ADMIT_PARALLEL = 16;
 /** A file that was written to this recently may still be growing. */
 const SETTLE_MS = 250;
 

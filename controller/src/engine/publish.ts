@@ -4,12 +4,15 @@ import { messageOf } from '@pangolin/contracts/errors';
 import type { Condition, ItemStatus, RunStatus } from '@pangolin/contracts/status';
 import { formatTime } from '@pangolin/contracts/units';
 import type { ItemRow, Products, RunRow } from '../store/state.ts';
+import { mapBounded } from './bounded.ts';
 import { specOf, type Engine } from './engine.ts';
 
 const FAILED_SHOWN_MAX = 50;
 /** A run of n items is published at most every n/5 ms while it runs, and at its end: the cost stays a few percent. */
 const ITEMS_PER_MS = 5;
 const INTERVAL_MIN_MS = 100;
+/** Runs that are written at once. */
+const PARALLEL = 16;
 
 export class Publisher {
   readonly #engine: Engine;
@@ -32,31 +35,27 @@ export class Publisher {
 
   /** Publishes every changed run that is due. Answers when to come back for those that are not, in ms from now. */
   async publish(): Promise<number | undefined> {
-    const { state, log } = this.#engine;
-    let comeBackMs: number | undefined;
-    for (const run of state.changedRuns()) {
-      const now = this.#engine.now();
-      const total = state.counts(run.rn).reduce((sum, { n }) => sum + n, 0);
-      const wait =
-        run.finished_at === null
-          ? (this.#last.get(run.rn) ?? -Infinity) + Math.max(INTERVAL_MIN_MS, total / ITEMS_PER_MS) - now
-          : 0;
-      if (wait > 0) {
-        comeBackMs = Math.min(comeBackMs ?? Infinity, wait);
-        continue;
-      }
-      try {
-        await this.#publishRun(run);
-        this.#last.set(run.rn, now);
-        if (run.sealed_at !== null) this.#last.delete(run.rn);
-        this.#published.push({ rn: run.rn, changed: run.changed });
-        comeBackMs = 0;
-      } catch (error) {
-        log.warn({ run: run.run_id, err: error }, `the status could not be published: ${messageOf(error)}`);
-        comeBackMs = Math.min(comeBackMs ?? Infinity, 1000);
-      }
+    const waits = await mapBounded(this.#engine.state.changedRuns(), PARALLEL, (run) => this.#publishDue(run));
+    const due = waits.filter((wait) => wait !== undefined);
+    return due.length === 0 ? undefined : Math.min(...due);
+  }
+
+  async #publishDue(run: RunRow): Promise<number | undefined> {
+    const { state, log, now } = this.#engine;
+    const at = now();
+    const total = state.counts(run.rn).reduce((sum, { n }) => sum + n, 0);
+    const notBefore = (this.#last.get(run.rn) ?? -Infinity) + Math.max(INTERVAL_MIN_MS, total / ITEMS_PER_MS);
+    if (run.finished_at === null && notBefore > at) return notBefore - at;
+    try {
+      await this.#publishRun(run);
+      if (run.sealed_at === null) this.#last.set(run.rn, at);
+      else this.#last.delete(run.rn);
+      this.#published.push({ rn: run.rn, changed: run.changed });
+      return 0;
+    } catch (error) {
+      log.warn({ run: run.run_id, err: error }, `the status could not be published: ${messageOf(error)}`);
+      return 1000;
     }
-    return comeBackMs;
   }
 
   async #publishRun(run: RunRow): Promise<void> {

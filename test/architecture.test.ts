@@ -65,8 +65,16 @@ const rules: readonly Rule[] = [
   },
   {
     from: 'controller/src/providers/',
-    may: ['controller/src/providers/', '@pangolin/contracts/', ...nodeBuiltins, 'pino', 'dockerode'],
+    may: [
+      'controller/src/providers/',
+      'controller/src/egress/',
+      '@pangolin/contracts/',
+      ...nodeBuiltins,
+      'pino',
+      'dockerode',
+    ],
   },
+  { from: 'controller/src/egress/', may: ['controller/src/egress/', '@pangolin/contracts/', ...nodeBuiltins] },
   {
     from: 'cli/src/',
     may: [

@@ -53,8 +53,29 @@ export const Config = Type.Object(
         closed,
       ),
     ),
+    egress: Type.Optional(
+      Type.Object(
+        {
+          internal: Type.Optional(
+            Type.Array(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9.-]{0,252}:\\d{1,5}$' }), {
+              maxItems: 200,
+              description:
+                'host:port of services at internal addresses that an item may reach when its `network.allow` names them too.',
+            }),
+          ),
+          network: Type.Optional(
+            Type.String({
+              pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$',
+              description: 'Docker network of the egress proxies. Default bridge.',
+            }),
+          ),
+        },
+        { ...closed, description: 'How tasks with `network: {allow: […]}` get out.' },
+      ),
+    ),
   },
   { ...closed, title: 'Pangolin configuration', $id: 'https://pangolin.dev/schema/config.v1.schema.json' },
 );
 export type Config = Static<typeof Config>;
 export type EvidenceConfig = NonNullable<Config['evidence']>;
+export type EgressConfig = NonNullable<Config['egress']>;

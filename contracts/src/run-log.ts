@@ -42,6 +42,8 @@ export type RunEventBody =
       /** `patch` and `outputs/<path>` → digest. Empty unless products were accepted. */
       readonly outputs: Readonly<Record<string, DigestSet>>;
       readonly partial?: true;
+      /** Digest of the egress log of a task with an allow-list: what the controller's side saw of its network. */
+      readonly egress?: DigestSet;
       /** Payload digest of the SLSA provenance statement; there iff `outputs` is not empty. */
       readonly provenance?: DigestSet;
     }

@@ -74,11 +74,18 @@ export async function serve(options: ServeOptions): Promise<void> {
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   const state = new StateStore(join(stateDir, 'state.db'));
   try {
-    const { evidence: outside = {} } = await loadConfig(options.config, stateDir, store);
+    const { evidence: outside = {}, egress } = await loadConfig(options.config, stateDir, store);
     const evidence = new EvidenceStore(state.db);
     const keys = await openKeys(join(stateDir, 'keys'));
     const deployment = state.constant('deployment', () => randomBytes(8).toString('hex'));
-    const provider = await openProvider({ compute: options.compute, stateDir, deployment, log, image: options.image });
+    const provider = await openProvider({
+      compute: options.compute,
+      stateDir,
+      deployment,
+      log,
+      image: options.image,
+      egress,
+    });
     await writeLease(store);
     const sealer = createSealer({
       db: evidence,

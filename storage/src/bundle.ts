@@ -59,7 +59,7 @@ async function getSeal(store: ObjectStore, runId: string): Promise<Buffer> {
 interface NamedDigests {
   readonly dispatch: ReadonlySet<Sha256>;
   readonly provenance: ReadonlySet<Sha256>;
-  /** Plan, submission, worker results, consumed and produced products, appended items. */
+  /** Plan, submission, worker results, egress logs, consumed and produced products, appended items. */
   readonly blobs: ReadonlySet<Sha256>;
 }
 
@@ -79,6 +79,7 @@ function digestsIn(events: Buffer): NamedDigests {
     } else if (event.kind === 'item.reconciled') {
       if (event.provenance) provenance.add(event.provenance.sha256);
       if (event.result) blobs.add(event.result.sha256);
+      if (event.egress) blobs.add(event.egress.sha256);
       for (const output of Object.values(event.outputs)) blobs.add(output.sha256);
     } else if (event.kind === 'run.extended') {
       blobs.add(event.items.sha256);

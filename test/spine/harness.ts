@@ -315,7 +315,7 @@ export class Deployment {
       env: {
         PATH: process.env['PATH'],
         HOME: process.env['HOME'],
-        ...(process.env['DOCKER_HOST'] === undefined ? {} : { DOCKER_HOST: process.env['DOCKER_HOST'] }),
+        ...inherited('DOCKER_HOST', 'PANGOLIN_IMAGE_TAG'),
         PANGOLIN_STORAGE: this.storage,
         ...env,
       },
@@ -344,6 +344,12 @@ export class Deployment {
         return mine && !ended ? [{ pid: Number(name), command: command.slice(0, 200) }] : [];
       });
   }
+}
+
+function inherited(...names: readonly string[]): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+  );
 }
 
 function read(path: string): string {

@@ -55,6 +55,7 @@ const shapes = new Map<string, Check>(
       'result?': digest,
       outputs: record(isOutputName, digest),
       'partial?': literal(true),
+      'egress?': digest,
       'provenance?': digest,
     }),
     'item.retried': object({ ...ofItem, attempt, reason }),

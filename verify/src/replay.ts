@@ -52,7 +52,7 @@ export interface ReplayResult {
   readonly provenances: ReadonlyMap<Sha256, Attempt>;
   /** The items that are known, by id: those of the plan and of every extension that is in the bundle. */
   readonly planned: ReadonlyMap<string, PlannedItem>;
-  /** Every other digest that events name: plan, extensions, submission, results, products, given inputs; and workspaces. */
+  /** Every other digest that events name: plan, extensions, submission, results, egress logs, products, given inputs; and workspaces. */
   readonly blobs: ReadonlySet<Sha256>;
   readonly edges: number;
   /** Edges from the submission that nothing in the bundle confirms. */
@@ -270,6 +270,7 @@ export class Replay {
       attempt.result = event.result.sha256;
       this.#blobs.add(event.result.sha256);
     }
+    if (event.egress) this.#blobs.add(event.egress.sha256);
     for (const output of outputs) this.#blobs.add(output.sha256);
     this.#move(event.itemId, item, event.status);
     item.reason = event.reason;

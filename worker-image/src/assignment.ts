@@ -33,6 +33,8 @@ export interface Assignment extends AttemptRef {
   readonly blockGraceMs?: number;
   /** The manifest promises that blocks run as another uid than the runner. */
   readonly separateUser: boolean;
+  /** Blocks get a proxy to the hosts of an allow-list. */
+  readonly hasAllowList: boolean;
   readonly params: Readonly<Record<string, unknown>> | undefined;
   /** What `params` must digest to; undefined on a standalone task, null when the manifest has none. */
   readonly paramsSha256: Sha256 | null | undefined;
@@ -84,6 +86,7 @@ function standalone(task: StandaloneTask): Assignment {
     timeoutMs: task.timeout === undefined ? STANDALONE_TIMEOUT_MS : parseDuration(task.timeout),
     ...(task.idleTimeout === undefined ? {} : { idleTimeoutMs: parseDuration(task.idleTimeout) }),
     separateUser: false,
+    hasAllowList: false,
     params: task.params,
     paramsSha256: undefined,
     source: { kind: 'copy' },
@@ -110,6 +113,7 @@ function dispatched(task: Task, digest: Sha256): Assignment {
     ...(limits.idleTimeoutMs === undefined ? {} : { idleTimeoutMs: limits.idleTimeoutMs }),
     blockGraceMs: limits.graceMs,
     separateUser: predicate.sandbox?.enforced?.user === 'separate',
+    hasAllowList: isObject(predicate.sandbox?.enforced?.network),
     params: task.params,
     paramsSha256: predicate.params?.sha256 ?? null,
     source: { kind: 'pinned', ...pinnedWorkspace(predicate, task), inputs: pinnedInputs(predicate, task) },

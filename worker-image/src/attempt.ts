@@ -2,6 +2,7 @@
 import type { Output } from '@pangolin/contracts/output';
 import type { Assignment } from './assignment.ts';
 import type { PatchProduct } from './capture/patch.ts';
+import type { Egress } from './egress.ts';
 import type { LogWriter } from './log-writer.ts';
 import type { WorkerOptions } from './options.ts';
 import type { Staged } from './stage/stage.ts';
@@ -15,6 +16,7 @@ export interface Attempt {
   /** Aborted when what is left of the grace period is only enough to write output.json. */
   readonly giveUp: AbortSignal;
   readonly staged: Staged;
+  readonly egress: Egress;
 }
 
 /** What captures have fixed so far. */

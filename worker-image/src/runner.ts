@@ -14,6 +14,7 @@ import { createOnce } from './attempt-dir.ts';
 import { captureRest } from './blocks/capture.ts';
 import { runBlocks, type Blocks } from './blocks/block.ts';
 import { readAsserted } from './capture/asserted.ts';
+import { openEgress } from './egress.ts';
 import { AttemptFailure, failureOf, ManifestRejected } from './failure.ts';
 import { LogWriter, now } from './log-writer.ts';
 import { optionsFrom, type WorkerOptions } from './options.ts';
@@ -118,8 +119,10 @@ async function attemptOnce(assignment: Assignment, options: WorkerOptions): Prom
   let failure: AttemptFailure | undefined;
   try {
     const staged = await stage(assignment, options, halt);
-    const attempt: Attempt = { assignment, options, log, halt, giveUp, staged };
+    const egress = await openEgress(options.inDir, assignment.hasAllowList);
+    const attempt: Attempt = { assignment, options, log, halt, giveUp, staged, egress };
     blocks = await runBlocks(attempt, products);
+    egress.close();
     failure = blocks.failure;
     await captureRest(attempt, products);
     asserted = await readAsserted(staged.places, (line) => log.worker(line));

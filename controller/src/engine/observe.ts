@@ -1,5 +1,6 @@
 /** Looks at the tasks that may have changed and settles those that ended. */
-import { attemptPrefix, attemptFile } from '@pangolin/contracts/layout';
+import { sha256 } from '@pangolin/contracts/digest';
+import { attemptPrefix, attemptFile, casKey } from '@pangolin/contracts/layout';
 import { messageOf } from '@pangolin/contracts/errors';
 import type { TaskObservation } from '../providers/provider.ts';
 import type { ItemRow, RunRow } from '../store/state.ts';
@@ -78,7 +79,10 @@ async function look(engine: Engine, item: ItemRow, observation: TaskObservation)
     // Sealed but never started, or removed before it did anything: the same attempt is started (again); boot.json fences.
     if (observation.state === 'gone' && !booted && !startError && item.stop === null)
       return { kind: 'vanished', ...base };
-    const collected = await engine.files.collect(ref, item.dispatch!);
+    const collected = {
+      ...(await engine.files.collect(ref, item.dispatch!)),
+      ...(await keepEgressLog(engine, item, task)),
+    };
     const backend =
       startError ?? (observation.reason && { reason: observation.reason, message: observation.message ?? '' });
     return {
@@ -109,6 +113,16 @@ async function look(engine: Engine, item: ItemRow, observation: TaskObservation)
       end: { task: 'ended', exitCode: undefined, backend: undefined, booted: true, output: undefined, invalid },
     };
   }
+}
+
+/** The egress log of a task with an allow-list, kept in cas/ for the event that ends the attempt. */
+async function keepEgressLog({ provider, store }: Engine, item: ItemRow, task: string): Promise<{ egress?: string }> {
+  if (typeof specOf(item).network !== 'object') return {};
+  const log = await provider.egressLog?.(task);
+  if (log === undefined) return {};
+  const digest = sha256(log);
+  await store.put(casKey(digest), log, { sha256: digest });
+  return { egress: digest };
 }
 
 /** Applies what was seen, inside the transaction. The row decides: it may have moved since the look. */

@@ -16,6 +16,8 @@ export interface Collected {
   readonly result?: string;
   readonly products: Products;
   readonly partial: boolean;
+  /** Digest of the egress log, which is in cas/. */
+  readonly egress?: string;
   /** Of the block that failed, where one did. */
   readonly exitCode?: number;
 }
@@ -53,6 +55,7 @@ export async function settleAttempt(
     ...(collected.result && { result: { sha256: collected.result } }),
     outputs,
     ...(collected.partial && { partial: true as const }),
+    ...(collected.egress && { egress: { sha256: collected.egress } }),
     ...(provenance && { provenance: { sha256: provenance } }),
   });
   pass.effects.push({ kind: 'remove', task: item.task! });

@@ -1,7 +1,9 @@
 /** What every provider checks before it acts on a task. */
+import { isIPv4 } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import { PangolinError } from '@pangolin/contracts/errors';
 import type { Sandbox } from '@pangolin/contracts/task';
+import { isInternal } from '../egress/addresses.ts';
 import type { ComputeProvider, SandboxRequest, TaskStart } from './provider.ts';
 
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
@@ -31,6 +33,21 @@ export function assertEnforces(provider: Pick<ComputeProvider, 'name' | 'enforce
 
 export function unsupported(field: string, message: string, hint: string): PangolinError {
   return new PangolinError('UNSUPPORTED', message, { hint, details: { field } });
+}
+
+/** An allow-list that names an internal address outright, which no proxy would let through. */
+export function refuseInternal(network: Sandbox['network'] | undefined, internal: readonly string[]): void {
+  if (typeof network !== 'object') return;
+  const refused = network.allow.find(
+    (entry) =>
+      isIPv4(entry.replace(/:\d+$/, '')) && isInternal(entry.replace(/:\d+$/, ''), []) && !internal.includes(entry),
+  );
+  if (refused === undefined) return;
+  throw unsupported(
+    'network',
+    `\`network\` allows ${refused}, which is an internal address`,
+    'Name a public host; or have the operator list it, with its port, under `egress.internal` of pangolin.yaml.',
+  );
 }
 
 /** What the allow-list asks for, refused by every backend that has no egress proxy. */

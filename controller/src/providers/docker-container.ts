@@ -15,6 +15,8 @@ export const LABEL = {
   item: 'dev.pangolin.item',
   attempt: 'dev.pangolin.attempt',
   task: 'dev.pangolin.task',
+  /** On the egress proxy of a task: that task's name. */
+  egress: 'dev.pangolin.egress',
 } as const;
 
 /**
@@ -24,7 +26,7 @@ export const LABEL = {
 const CAPABILITIES = ['SETUID', 'SETGID', 'CHOWN', 'DAC_OVERRIDE', 'KILL'];
 const PATHS = { in: '/pangolin/in', out: '/pangolin/out', work: '/work' } as const;
 
-export function enforcedSandbox(request: SandboxRequest & { readonly network?: 'none' | 'open' }): Sandbox {
+export function enforcedSandbox(request: SandboxRequest): Sandbox {
   return {
     network: request.network ?? 'none',
     rootfs: 'read-only',
@@ -82,7 +84,8 @@ function hostConfig({ sandbox, inDir, outDir }: TaskStart): NonNullable<Containe
     // The same: no swap besides.
     MemorySwap: memory,
     ...(sandbox.cpuMillis === undefined ? {} : { NanoCpus: sandbox.cpuMillis * 1_000_000 }),
-    NetworkMode: sandbox.network === 'none' ? 'none' : 'bridge',
+    // With an allow-list too: the way out is a socket in the input directory.
+    NetworkMode: sandbox.network === 'open' ? 'bridge' : 'none',
     RestartPolicy: { Name: 'no' },
     AutoRemove: false,
     LogConfig: { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '2' } },

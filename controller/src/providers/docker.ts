@@ -2,13 +2,15 @@
  * Tasks as containers of a Docker engine, hardened as design §8 says (docker-container.ts). Changes come from the engine's
  * event stream; nothing is polled. Containers are found again by name and label, so there is no state besides them.
  */
+import { chown, mkdir } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
+import type { EgressConfig } from '@pangolin/contracts/config';
 import { PangolinError, messageOf } from '@pangolin/contracts/errors';
 import type { Reason } from '@pangolin/contracts/reasons';
 import type { Sandbox } from '@pangolin/contracts/task';
-import { assertEnforces, assertTaskName, refuseAllowList, unsupported } from './checks.ts';
+import { assertEnforces, assertTaskName, refuseInternal, unsupported } from './checks.ts';
 import {
   containerOptions,
   enforcedSandbox,
@@ -17,6 +19,7 @@ import {
   MEMORY_BYTES_MIN,
   observationOf,
 } from './docker-container.ts';
+import { EGRESS_UID, egressDirectory, egressName, egressOptions, stdoutOf } from './docker-egress.ts';
 import { followEvents } from './docker-events.ts';
 import { createLimiter } from './limiter.ts';
 import type { ComputeProvider, SandboxRequest, TaskObservation, TaskStart } from './provider.ts';
@@ -25,6 +28,8 @@ export interface DockerProviderOptions {
   readonly deployment: string;
   /** The worker image of items that name none. */
   readonly image: string;
+  /** Of the proxies of tasks with an allow-list. */
+  readonly egress?: EgressConfig;
   /** Default: DOCKER_HOST, else the usual socket. */
   readonly socketPath?: string;
 }
@@ -67,12 +72,11 @@ class DockerProvider implements ComputeProvider {
   }
 
   enforce(request: SandboxRequest): Sandbox {
-    refuseAllowList(request.network, 'docker');
+    refuseInternal(request.network, this.#options.egress?.internal ?? []);
     if (request.memoryBytes !== undefined && request.memoryBytes < MEMORY_BYTES_MIN) {
       throw unsupported('memoryBytes', 'a Docker engine gives a task no less than 6Mi of memory', 'Ask for more.');
     }
-    const { network, ...rest } = request;
-    return enforcedSandbox({ ...rest, ...(network === 'none' || network === 'open' ? { network } : {}) });
+    return enforcedSandbox(request);
   }
 
   async resolveImage(image = this.#options.image): Promise<{ readonly ref: string; readonly id: string }> {
@@ -82,20 +86,39 @@ class DockerProvider implements ComputeProvider {
   async start(task: TaskStart): Promise<void> {
     assertTaskName(task.name);
     assertEnforces(this, task);
+    await this.#startEgress(task);
+    // Crash here: a proxy without its task. The next start finds it, and `list` names the task for the sweep.
     const image = task.image ?? this.#options.image;
-    if (!(await this.#created(task, image))) return;
-    const run = (docker: Docker): Promise<unknown> => docker.getContainer(task.name).start();
+    await this.#run(task.name, containerOptions(task, this.#options.deployment, image), image);
+  }
+
+  async #startEgress(task: TaskStart): Promise<void> {
+    const { network } = task.sandbox;
+    if (typeof network === 'string') return;
+    const { deployment, image, egress: config = {} } = this.#options;
+    const directory = egressDirectory(task.inDir);
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
+    if (uid === 0) await chown(directory, EGRESS_UID, EGRESS_UID);
+    const user = uid === 0 ? `${EGRESS_UID}:${EGRESS_UID}` : `${uid}:${gid}`;
+    const settings = egressOptions(task, network.allow, { deployment, image, config, user });
+    await this.#run(egressName(task.name), settings, image);
+  }
+
+  /** Creates and starts a container, unless one of that name was started before. */
+  async #run(name: string, settings: Docker.ContainerCreateOptions, image: string): Promise<void> {
+    if (!(await this.#created(name, settings, image))) return;
+    const run = (docker: Docker): Promise<unknown> => docker.getContainer(name).start();
     try {
       await this.#call(run, [304]);
     } catch {
       // Under load the runtime sometimes loses a container at its birth, and a second try works.
-      await this.#call(run, [304], (error) => startFailed(task.name, error));
+      await this.#call(run, [304], (error) => startFailed(name, error));
     }
   }
 
   /** False when a container of that name has been started before. */
-  async #created(task: TaskStart, image: string): Promise<boolean> {
-    const settings = containerOptions(task, this.#options.deployment, image);
+  async #created(name: string, settings: Docker.ContainerCreateOptions, image: string): Promise<boolean> {
     let pulled = false;
     for (const giveUpAt = performance.now() + NAME_TAKEN_MS; ;) {
       try {
@@ -104,13 +127,13 @@ class DockerProvider implements ComputeProvider {
       } catch (error) {
         const status = statusOf(error);
         if (status === 409 && performance.now() < giveUpAt) {
-          const existing = await this.#inspect(task.name);
-          if (existing) return this.#adopted(task.name, existing);
+          const existing = await this.#inspect(name);
+          if (existing) return this.#adopted(name, existing);
           await sleep(NAME_LOOK_MS);
         } else if (status === 404 && !pulled) {
           await this.#pulled(image);
           pulled = true;
-        } else throw startFailed(task.name, error);
+        } else throw startFailed(name, error);
       }
     }
   }
@@ -136,7 +159,8 @@ class DockerProvider implements ComputeProvider {
   async list(): Promise<readonly string[]> {
     const filters = { label: [`${LABEL.deployment}=${this.#options.deployment}`] };
     const found = await this.#call((docker) => docker.listContainers({ all: true, filters }));
-    return (found ?? []).flatMap((container) => container.Labels[LABEL.task] ?? []);
+    const names = (found ?? []).flatMap(({ Labels }) => Labels[LABEL.task] ?? Labels[LABEL.egress] ?? []);
+    return [...new Set(names)];
   }
 
   async stop(name: string, graceMs: number): Promise<void> {
@@ -155,8 +179,22 @@ class DockerProvider implements ComputeProvider {
 
   async remove(name: string): Promise<void> {
     assertTaskName(name);
+    await this.#remove(name);
+    // Last, so that a crash before this leaves a proxy by which `list` still names the task.
+    await this.#remove(egressName(name));
+  }
+
+  async #remove(container: string): Promise<void> {
     // 409: its removal is already in progress.
-    await this.#call((docker) => docker.getContainer(name).remove({ force: true, v: true }), [404, 409]);
+    await this.#call((docker) => docker.getContainer(container).remove({ force: true, v: true }), [404, 409]);
+  }
+
+  async egressLog(name: string): Promise<Buffer | undefined> {
+    assertTaskName(name);
+    const proxy = egressName(name);
+    await this.#call((docker) => docker.getContainer(proxy).stop(), [304, 404]);
+    const stream = await this.#call((docker) => docker.getContainer(proxy).logs({ stdout: true }), [404]);
+    return stream && stdoutOf(stream);
   }
 
   async watch(onChange: (name: string) => void): Promise<() => Promise<void>> {

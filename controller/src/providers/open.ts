@@ -1,5 +1,6 @@
 /** The provider that `--compute` names, or the best that is there. */
 import type { Logger } from 'pino';
+import type { EgressConfig } from '@pangolin/contracts/config';
 import { PangolinError, isPangolinError } from '@pangolin/contracts/errors';
 import type { ComputeProvider } from './provider.ts';
 
@@ -15,6 +16,7 @@ export interface OpenProviderOptions {
   readonly deployment: string;
   /** Worker image of items that name none; WORKER_IMAGE by default. */
   readonly image?: string | undefined;
+  readonly egress?: EgressConfig | undefined;
   readonly log: Pick<Logger, 'warn'>;
 }
 
@@ -49,14 +51,18 @@ async function openProcess({ stateDir, deployment }: OpenProviderOptions): Promi
   return createProcessProvider({ stateDir, deployment });
 }
 
-async function openDocker({ deployment, image = WORKER_IMAGE }: OpenProviderOptions): Promise<ComputeProvider> {
+async function openDocker({
+  deployment,
+  image = WORKER_IMAGE,
+  egress = {},
+}: OpenProviderOptions): Promise<ComputeProvider> {
   const { createDockerProvider, dockerAnswers } = await import('./docker.ts');
   if (!(await dockerAnswers())) {
     throw new PangolinError('UNAVAILABLE', 'no Docker engine answers', {
       hint: 'Start one, or use --compute process.',
     });
   }
-  const provider = createDockerProvider({ deployment, image });
+  const provider = createDockerProvider({ deployment, image, egress });
   await provider.resolveImage(undefined);
   return provider;
 }

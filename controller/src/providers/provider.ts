@@ -53,6 +53,11 @@ export interface ComputeProvider {
   start(task: TaskStart): Promise<void>;
   /** One observation for each name asked, in that order. Costs what is asked, not what exists. */
   observe(names: readonly string[]): Promise<readonly TaskObservation[]>;
+  /**
+   * What an ended task with an allow-list reached and tried to reach, as the backend saw it: the egress log (contracts/egress).
+   * Closes it; undefined for a task that has none, or whose log is lost.
+   */
+  egressLog?(name: string): Promise<Buffer | undefined>;
   /** Every task of this deployment that exists in the backend, ended ones included: for adoption and sweeping. */
   list(): Promise<readonly string[]>;
   /** SIGTERM, then SIGKILL after the grace. Returns once asked, not once dead; stopping a task that is gone succeeds. */

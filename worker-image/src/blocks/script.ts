@@ -42,7 +42,10 @@ export async function runScript(block: ScriptBlock, index: number, attempt: Atte
 }
 
 /** Default deny: this is all that a block gets. A block may set anything but our own names. */
-function environmentOf({ assignment, options, staged }: Attempt, own: ScriptBlock['env']): Record<string, string> {
+function environmentOf(
+  { assignment, options, staged, egress }: Attempt,
+  own: ScriptBlock['env'],
+): Record<string, string> {
   const { places } = staged;
   return {
     PATH: options.path,
@@ -50,6 +53,7 @@ function environmentOf({ assignment, options, staged }: Attempt, own: ScriptBloc
     CI: 'true',
     HOME: places.home,
     TMPDIR: places.tmp,
+    ...egress.env,
     ...own,
     PANGOLIN_RUN_ID: assignment.runId,
     PANGOLIN_ITEM_ID: assignment.itemId,

@@ -11,6 +11,7 @@ import { ALIASED_VALUES_MAX, DEPTH_MAX, JSON_BYTES_MAX, YAML_BYTES_MAX } from '.
 import { CONCURRENCY_MAX } from '../contracts/src/queue.ts';
 import { isTerminal, phases, reasons } from '../contracts/src/reasons.ts';
 import { ITEMS_MAX } from '../contracts/src/run.ts';
+import { CONNECTIONS_MAX } from '../controller/src/egress/egress-log.ts';
 import { INFRASTRUCTURE_RETRIES_MAX, PARKS_MAX } from '../controller/src/plan/retry.ts';
 import { DEFAULT_MEMORY_BYTES, MEMORY_BYTES_MIN, PIDS_MAX } from '../controller/src/providers/docker-container.ts';
 import { TASK_BYTES_MAX } from '../worker-image/src/assignment.ts';
@@ -123,6 +124,7 @@ const limitSections = [
       ['memory, swap included', bytes(DEFAULT_MEMORY_BYTES)],
       ['memory that an item may ask for', `at least ${bytes(MEMORY_BYTES_MIN)}`],
       ['processes', count(PIDS_MAX)],
+      ['connections of a task with an allow-list; further ones are refused', count(CONNECTIONS_MAX)],
     ],
   ],
   [

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { readConfig } from '@pangolin/contracts/read-config';
 import { readExtension } from '@pangolin/contracts/read-extension';
 import { readQueue } from '@pangolin/contracts/read-queue';
 import { readRun } from '@pangolin/contracts/read-run';
@@ -14,7 +15,9 @@ test('every YAML example of the documentation is valid', () => {
   for (const page of pages) {
     for (const [, yaml] of readFileSync(join(root, page), 'utf8').matchAll(/^```yaml\n([^]*?)^```/gm)) {
       const bytes = Buffer.from(yaml!);
-      const read = readQueue(bytes, page) ?? readExtension(bytes, page, () => 'unknown') ?? readRun(bytes, page);
+      const config = /^(egress|evidence|secrets):/.test(yaml!) ? readConfig(bytes, page) : undefined;
+      const read =
+        config ?? readQueue(bytes, page) ?? readExtension(bytes, page, () => 'unknown') ?? readRun(bytes, page);
       assert.deepEqual(read.ok ? [] : read.problems, [], page);
       seen++;
     }

@@ -5,7 +5,7 @@ import { itemsKey, RECEIPTS, receiptKey, RUNS, statusKey } from '@pangolin/contr
 import { nearest } from '@pangolin/contracts/nearest';
 import type { ItemStatus, Receipt, RunStatus } from '@pangolin/contracts/status';
 import type { ObjectStore } from '@pangolin/storage/object-store';
-import { mapBounded } from './bounded.ts';
+import { mapBounded } from '@pangolin/contracts/map-bounded';
 import type { ItemTarget } from './target.ts';
 import { delay } from './wait.ts';
 

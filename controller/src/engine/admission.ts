@@ -11,7 +11,7 @@ import { actorOfSubmission } from '@pangolin/contracts/submission';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { readControl, type ReadControl } from './controls.ts';
 import type { Engine } from './engine.ts';
-import { mapBounded } from './bounded.ts';
+import { mapBounded } from '@pangolin/contracts/map-bounded';
 
 const ADMIT_PARALLEL = 16;
 /** A file that was written to this recently may still be growing. */

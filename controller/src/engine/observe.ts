@@ -7,7 +7,7 @@ import type { ItemRow, RunRow } from '../store/state.ts';
 import { judge, type AttemptEnd } from '../plan/verdicts.ts';
 import { queueTimeout } from './dependencies.ts';
 import { ACTOR, specOf, type Engine } from './engine.ts';
-import { mapBounded } from './bounded.ts';
+import { mapBounded } from '@pangolin/contracts/map-bounded';
 import type { Pass } from './pass.ts';
 import type { Collection } from './task-files.ts';
 import { cancelRun, decideApproval, denyItem, settleAttempt, stopAttempt } from './transitions.ts';

@@ -4,7 +4,7 @@ import { messageOf } from '@pangolin/contracts/errors';
 import type { Condition, ItemStatus, RunStatus } from '@pangolin/contracts/status';
 import { formatTime } from '@pangolin/contracts/units';
 import type { ItemRow, Products, RunRow } from '../store/state.ts';
-import { mapBounded } from './bounded.ts';
+import { mapBounded } from '@pangolin/contracts/map-bounded';
 import { specOf, type Engine } from './engine.ts';
 
 const FAILED_SHOWN_MAX = 50;

@@ -2,7 +2,7 @@ import { formatDigest } from '@pangolin/contracts/digest';
 import type { ProductRef } from '@pangolin/contracts/output';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { command } from '../../command.ts';
-import { mapBounded } from '../../read/bounded.ts';
+import { mapBounded } from '@pangolin/contracts/map-bounded';
 import { safeJoin, saveProduct } from '../../read/products.ts';
 import { readItem } from '../../read/runs.ts';
 import { parseItemTarget } from '../../read/target.ts';

@@ -28,9 +28,7 @@ test('an item out of time is stopped, skips the rest and keeps what it made', as
 
 test('a block out of its own time fails, and SIGTERM comes first', async () => {
   const { output, printed } = await run({
-    blocks: [
-      script(`trap 'echo cleaning up; exit 0' TERM; echo up; while :; do sleep 0.05; done`, { timeout: '4s' }),
-    ],
+    blocks: [script(`trap 'echo cleaning up; exit 0' TERM; echo up; while :; do sleep 0.05; done`, { timeout: '4s' })],
   });
   assert.equal(output.reason, 'TimedOut');
   assert.equal(printed, 'up\ncleaning up');

@@ -33,6 +33,14 @@ export const attemptFile = {
   log: (seq: number): string => `log/${String(seq).padStart(6, '0')}.ndjson`,
 } as const;
 
+/**
+ * What a task that runs elsewhere is given on a store that cannot be mounted. Whoever reads it can do what the task
+ * can, so nobody but the controller may read below TASKS; the task itself has a signed URL.
+ */
+export const TASKS = 'tasks/';
+export const taskKey = (task: string, file: 'task.json' | 'grants.json'): string =>
+  `${TASKS}${encodeSegment(task)}/${file}`;
+
 export const evidencePrefix = (runId: string): string => `${runPrefix(runId)}evidence/`;
 export const eventsKey = (runId: string): string => `${evidencePrefix(runId)}events.jsonl`;
 /** Every signed statement of the run, one DSSE envelope a line: 1 object, not one per item. */

@@ -62,6 +62,59 @@ export type DispatchManifest = Frozen<Static<typeof DispatchManifest>>;
 const Grant = Type.Union([Type.Object({ path: Type.String() }, closed), Type.Object({ url: Type.String() }, closed)]);
 export type Grant = Frozen<Static<typeof Grant>>;
 
+const Strings = EveryKey(Type.String());
+
+/** A request that is signed already: sent with exactly these headers besides its body. */
+const RequestGrant = Type.Object({ url: Type.String(), headers: Strings }, closed);
+export type RequestGrant = Frozen<Static<typeof RequestGrant>>;
+
+/** A form for HTTP POST (multipart/form-data) that writes any number of objects below one prefix. */
+const PostGrant = Type.Object(
+  {
+    url: Type.String(),
+    /**
+     * Sent as they are, except that the sender sets `key` to a key below the prefix and adds
+     * `x-amz-checksum-sha256`, the base64 digest that the server checks; `file` comes last.
+     */
+    fields: Strings,
+    /** The `key` field starts with it. */
+    keyPrefix: Type.String(),
+    /** Of each object. */
+    maxBytes: Size,
+  },
+  closed,
+);
+export type PostGrant = Frozen<Static<typeof PostGrant>>;
+
+/** The attempt prefix of a store that is not mounted. */
+const AttemptGrant = Type.Object(
+  {
+    /** PUT of boot.json, which the store refuses when it is there: the fence. */
+    boot: RequestGrant,
+    /** GET of boot.json: whose it is, when the answer to the PUT was lost. */
+    bootRead: Type.Object({ url: Type.String() }, closed),
+    /** Everything else. */
+    files: PostGrant,
+  },
+  closed,
+);
+export type AttemptGrant = Frozen<Static<typeof AttemptGrant>>;
+
+/** What a task may read and write, and nothing else. */
+const Grants = Type.Object(
+  {
+    workspace: Type.Optional(Grant),
+    inputs: EveryKey(Grant),
+    /** Absent where the attempt prefix is a directory of the task. */
+    attempt: Type.Optional(AttemptGrant),
+    /** RFC 3339. What is signed ends then; newer grants, of this same form, appear at `renewed` before that. */
+    expiresAt: Type.Optional(Type.String()),
+    renewed: Type.Optional(Grant),
+  },
+  closed,
+);
+export type Grants = Frozen<Static<typeof Grants>>;
+
 const Envelope = Type.Object(
   {
     payload: Type.String(),
@@ -76,7 +129,7 @@ export const Task = Type.Object(
   {
     schema: Type.Literal('task/1'),
     manifest: Envelope,
-    grants: Type.Object({ workspace: Type.Optional(Grant), inputs: EveryKey(Grant) }, closed),
+    grants: Grants,
     /** The item's `inputs`; the manifest holds its digest. */
     params: Type.Optional(Anything),
   },

@@ -5,6 +5,7 @@
  */
 import type { Readable } from 'node:stream';
 import type { Sha256 } from '@pangolin/contracts/digest';
+import type { PostGrant, RequestGrant } from '@pangolin/contracts/task';
 
 export interface ObjectInfo {
   readonly key: string;
@@ -31,6 +32,24 @@ export interface ListPage {
   readonly next?: string;
 }
 
+/**
+ * Signs single requests, so that a task reaches what it needs and holds no credential. Makes no request to the store,
+ * which checks the right of the signer when a grant is used.
+ * @throws PangolinError DENIED when there are no credentials to sign with; INVALID for a malformed key
+ */
+export interface Grantor {
+  /** `scheme://host:port` and the start of the path of every grant. */
+  readonly target: () => Promise<{ readonly origin: string; readonly paths: readonly string[] }>;
+  /** What of a lifetime the present credentials can give: their own end limits it. */
+  expiry(seconds: number): Promise<{ readonly seconds: number; readonly at: Date }>;
+  /** Reads one object, whatever version it has then: the reader checks the digest. */
+  read(key: string, seconds: number): Promise<string>;
+  /** Creates one object; the store refuses it when it exists. */
+  create(key: string, seconds: number): Promise<RequestGrant>;
+  /** Writes any number of objects below `prefix`, which ends with `/`, each of at most `maxBytes`. */
+  write(prefix: string, seconds: number, maxBytes: number): Promise<PostGrant>;
+}
+
 export interface ObjectStore {
   /** `folder` stores can be mounted into tasks: see `localPath`. */
   readonly kind: 'folder' | 's3';
@@ -55,4 +74,6 @@ export interface ObjectStore {
   watch(prefixes: readonly string[], onChange: (prefix: string) => void): Promise<() => Promise<void>>;
   /** Absolute path of a key on this machine; undefined for remote stores. The file need not exist. */
   localPath(key: string): string | undefined;
+  /** How tasks reach a store that cannot be mounted. */
+  readonly grantor?: Grantor;
 }

@@ -20,11 +20,12 @@ import { sha256, type Sha256 } from '@pangolin/contracts/digest';
 import { isPangolinError, PangolinError } from '@pangolin/contracts/errors';
 import { assertDigest, bytesOf, digestOf, type Content } from './bytes.ts';
 import { assertKey, assertPrefix } from './keys.ts';
-import type { ListPage, ObjectInfo, ObjectStore, PutOptions } from './object-store.ts';
+import type { Grantor, ListPage, ObjectInfo, ObjectStore, PutOptions } from './object-store.ts';
 import { assertPutOptions, assertWatchPrefix, GET_BYTES_MAX, pageLimit, precondition, tooLarge } from './rules.ts';
 import { openBody } from './s3-body.ts';
 import { COPY_BYTES_MAX, copyVersion, tryCopies, type CopyAbility } from './s3-copy.ts';
 import { faultOf, s3Error } from './s3-errors.ts';
+import { s3Grantor } from './s3-grants.ts';
 import { listS3 } from './s3-list.ts';
 import { openS3Place, type S3Place } from './s3-place.ts';
 import { base64Of, conditionsOf, isConditional, objectAt } from './s3-request.ts';
@@ -47,6 +48,7 @@ export function s3Store(place: S3Place): ObjectStore {
 class S3Store implements ObjectStore {
   readonly kind = 's3';
   readonly location: string;
+  readonly grantor: Grantor;
   readonly #place: S3Place;
   /** Digests of multipart objects that this store itself wrote, by key and etag. */
   readonly #digests = new Map<string, Sha256>();
@@ -55,6 +57,7 @@ class S3Store implements ObjectStore {
   constructor(place: S3Place) {
     this.location = place.location;
     this.#place = place;
+    this.grantor = s3Grantor(place);
   }
 
   async get(key: string, options: { readonly maxBytes?: number } = {}): Promise<Buffer> {

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
+import { request } from 'node:http';
 import { describe, test } from 'node:test';
 import { HeadObjectCommand } from '@aws-sdk/client-s3';
 import { sha256 } from '@pangolin/contracts/digest';
-import { presignGet, presignPost, type PostGrant } from '@pangolin/storage/s3-grants';
+import type { PostGrant } from '@pangolin/contracts/task';
+import { s3Grantor } from '@pangolin/storage/s3-grants';
 import type { S3Place } from '@pangolin/storage/s3-place';
 import { s3Store } from '@pangolin/storage/s3-store';
 import { bigStream, fails, until } from './tools.ts';
-import { freshPlace, rgw } from './s3-servers.ts';
+import { freshPlace, moto, rgw } from './s3-servers.ts';
 
 const KEY = 'cas/sha256/ab/ü +%2F&x=y';
 
@@ -21,10 +23,10 @@ async function post(grant: PostGrant, key: string, body: string, digest = sha256
   return answer.status;
 }
 
-describe('grants of a task on S3', { skip: rgw.skip }, () => {
+describe('grants of a task on S3', { skip: rgw.skip ?? moto.skip }, () => {
   async function granted(): Promise<{ place: S3Place; grant: PostGrant; at: (key: string) => string }> {
     const place = await freshPlace(rgw, { prefix: `grants/${Math.random()}` });
-    const grant = await presignPost(place, 'runs/r/attempts/i/1/', { expiresS: 60, maxBytes: 1000 });
+    const grant = await s3Grantor(place).write('runs/r/attempts/i/1/', 60, 1000);
     return { place, grant, at: (key) => place.prefix + key };
   }
 
@@ -32,9 +34,9 @@ describe('grants of a task on S3', { skip: rgw.skip }, () => {
     const place = await freshPlace(rgw);
     const store = s3Store(place);
     await store.put(KEY, 'input');
-    assert.equal(await (await fetch(await presignGet(place, KEY, 60))).text(), 'input');
+    assert.equal(await (await fetch(await s3Grantor(place).read(KEY, 60))).text(), 'input');
     await store.put('big', bigStream(6 * 2 ** 20));
-    const big = await fetch(await presignGet(place, 'big', 60));
+    const big = await fetch(await s3Grantor(place).read('big', 60));
     assert.equal((await big.arrayBuffer()).byteLength, 6 * 2 ** 20);
   });
 
@@ -43,7 +45,7 @@ describe('grants of a task on S3', { skip: rgw.skip }, () => {
     const store = s3Store(place);
     await store.put('a', 'a');
     await store.put('b', 'b');
-    const url = await presignGet(place, 'a', 60);
+    const url = await s3Grantor(place).read('a', 60);
     const status = async (target: string, method = 'GET') => {
       const answer = await fetch(target, { method, ...(method === 'PUT' ? { body: 'x' } : {}) });
       await answer.arrayBuffer();
@@ -54,9 +56,31 @@ describe('grants of a task on S3', { skip: rgw.skip }, () => {
     assert.equal(await status(url.replace('Expires=60', 'Expires=6000')), 403);
     assert.equal(await status(url, 'PUT'), 403);
     assert.equal(await status(url, 'DELETE'), 403);
-    const short = await presignGet(place, 'a', 1);
+    const short = await s3Grantor(place).read('a', 1);
     await until('the URL has ended', async () => (await status(short)) === 403);
   });
+
+  for (const server of [rgw, moto]) {
+    test(`the fence creates its object once, on ${server.endpoint}`, async () => {
+      const place = await freshPlace(server);
+      const grant = await s3Grantor(place).create('runs/r/attempts/i/1/boot.json', 60);
+      const put = async (body: string, headers: Readonly<Record<string, string>>) =>
+        await new Promise<number | undefined>((resolve, reject) => {
+          const sent = request(grant.url, { method: 'PUT', headers }, (answer) => {
+            answer.resume();
+            resolve(answer.statusCode);
+          });
+          sent.on('error', reject).end(body);
+        });
+      // moto checks no signatures.
+      if (server === rgw) assert.equal(await put('unconditionally', {}), 403);
+      const statuses = await Promise.all(['first', 'second', 'third'].map((body) => put(body, grant.headers)));
+      assert.deepEqual(statuses.toSorted(), [200, 412, 412]);
+      assert.equal(await put('late', grant.headers), 412);
+      const kept = (await s3Store(place).get('runs/r/attempts/i/1/boot.json')).toString();
+      assert.equal(kept, ['first', 'second', 'third'][statuses.indexOf(200)]);
+    });
+  }
 
   test('a form writes below its prefix, and the server keeps the digest it checked', async () => {
     const { place, grant, at } = await granted();
@@ -104,10 +128,10 @@ describe('grants of a task on S3', { skip: rgw.skip }, () => {
 
   test('grants are for keys and prefixes of the store, and end within a week', async () => {
     const place = await freshPlace(rgw);
-    await assert.rejects(presignGet(place, '../x', 60), fails('INVALID'));
-    await assert.rejects(presignGet(place, 'x', 8 * 24 * 3600), fails('INVALID'));
-    await assert.rejects(presignPost(place, 'x', { expiresS: 60, maxBytes: 1 }), fails('INVALID'));
-    await assert.rejects(presignPost(place, '../x/', { expiresS: 60, maxBytes: 1 }), fails('INVALID'));
-    await assert.rejects(presignPost(place, 'x/', { expiresS: 0, maxBytes: 1 }), fails('INVALID'));
+    await assert.rejects(s3Grantor(place).read('../x', 60), fails('INVALID'));
+    await assert.rejects(s3Grantor(place).read('x', 8 * 24 * 3600), fails('INVALID'));
+    await assert.rejects(s3Grantor(place).write('x', 60, 1), fails('INVALID'));
+    await assert.rejects(s3Grantor(place).write('../x/', 60, 1), fails('INVALID'));
+    await assert.rejects(s3Grantor(place).write('x/', 0, 1), fails('INVALID'));
   });
 });

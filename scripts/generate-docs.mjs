@@ -14,7 +14,7 @@ import { ITEMS_MAX } from '../contracts/src/run.ts';
 import { CONNECTIONS_MAX } from '../controller/src/egress/egress-log.ts';
 import { INFRASTRUCTURE_RETRIES_MAX, PARKS_MAX } from '../controller/src/plan/retry.ts';
 import { DEFAULT_MEMORY_BYTES, MEMORY_BYTES_MIN, PIDS_MAX } from '../controller/src/providers/docker-container.ts';
-import { TASK_BYTES_MAX } from '../worker-image/src/assignment.ts';
+import { TASK_BYTES_MAX } from '../worker-image/src/read-task.ts';
 import { LOG_LIMITS } from '../worker-image/src/log-writer.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));

@@ -20,6 +20,8 @@ export const Boot = Type.Object(
     itemId: Type.String(),
     attempt: Type.Integer({ minimum: 1 }),
     manifest: Type.Optional(Hex),
+    /** Tells two workers of one attempt apart. */
+    nonce: Type.Optional(Type.String({ pattern: '^[0-9a-f]{32}$' })),
     worker: Type.Object({ version: Type.String(), node: Type.String(), git: Type.String() }, closed),
     at: Time,
   },

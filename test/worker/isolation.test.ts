@@ -7,6 +7,8 @@ import { test } from 'node:test';
 import { parseAssignment } from '@pangolin/worker-image/assignment';
 import { optionsFrom } from '@pangolin/worker-image/options';
 import { stage } from '@pangolin/worker-image/stage/stage';
+import { StoreClient } from '@pangolin/worker-image/store-client';
+import { TaskGrants } from '@pangolin/worker-image/task-grants';
 import { BLOCK_UID, bundle, finished, needsRoot, prepare, run, script, start, until } from './harness.ts';
 
 /** Shell: says what it could reach of the process that started it and of the runner's directories. */
@@ -225,7 +227,9 @@ test('a manifest that promises a separate user is refused where there is none', 
   const never = new AbortController().signal;
   const assignment = parseAssignment(readFileSync(join(dirs.in, 'task.json')), dirs.env['PANGOLIN_MANIFEST_SHA256']);
   const options = optionsFrom(dirs.env, never);
-  await assert.rejects(stage({ ...assignment, separateUser: true }, options, never), /promises a separate block user/);
+  const grants = new TaskGrants(dirs.in, new StoreClient(), assignment.grants);
+  const staged = stage({ ...assignment, separateUser: true }, options, grants, never);
+  await assert.rejects(staged, /promises a separate block user/);
 });
 
 test('the attempt directory is closed to a block user who could write into it', needsRoot, async () => {

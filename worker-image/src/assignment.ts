@@ -7,21 +7,16 @@ import { isId, type AttemptRef } from '@pangolin/contracts/ids';
 import type { PipelineSpec } from '@pangolin/contracts/pipeline';
 import type { PinnedWorkspace } from '@pangolin/contracts/run';
 import { predicateTypes } from '@pangolin/contracts/statement';
-import type { DispatchManifest, Grant, StandaloneTask, Task } from '@pangolin/contracts/task';
+import type { DispatchManifest, Grants, StandaloneTask, Task } from '@pangolin/contracts/task';
 import { parseDuration } from '@pangolin/contracts/units';
 import { isObject, pipelineProblem } from './check-pipeline.ts';
 import { ManifestRejected } from './failure.ts';
+import { checkGrant, checkGrants } from './task-grants.ts';
 
-export const TASK_BYTES_MAX = 8 * 2 ** 20;
 /** A standalone task that names no timeout; the same as the default of an item. */
 const STANDALONE_TIMEOUT_MS = 60 * 60_000;
 const INPUT_KEY = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 const DURATION = /^(?=.)(\d{1,6}d)?(\d{1,6}h)?(\d{1,6}m)?(\d{1,6}s)?(\d{1,6}ms)?$/;
-
-export interface PinnedInput {
-  readonly sha256: Sha256;
-  readonly grant: Grant;
-}
 
 export interface Assignment extends AttemptRef {
   /** Digest of the manifest's payload; absent on a standalone task. */
@@ -38,12 +33,13 @@ export interface Assignment extends AttemptRef {
   readonly params: Readonly<Record<string, unknown>> | undefined;
   /** What `params` must digest to; undefined on a standalone task, null when the manifest has none. */
   readonly paramsSha256: Sha256 | null | undefined;
+  readonly grants: Grants;
   /** `copy`: what lies in `in/workspace` and `in/inputs`, pinned by nobody. */
   readonly source:
     | {
         readonly kind: 'pinned';
-        readonly workspace?: PinnedWorkspace & { readonly grant: Grant };
-        readonly inputs: ReadonlyMap<string, PinnedInput>;
+        readonly workspace?: PinnedWorkspace;
+        readonly inputs: ReadonlyMap<string, Sha256>;
       }
     | { readonly kind: 'copy' };
 }
@@ -89,6 +85,7 @@ function standalone(task: StandaloneTask): Assignment {
     hasAllowList: false,
     params: task.params,
     paramsSha256: undefined,
+    grants: { inputs: {} },
     source: { kind: 'copy' },
   };
 }
@@ -101,7 +98,7 @@ function dispatched(task: Task, digest: Sha256): Assignment {
   must(sha256(canonicalBytes(pipeline.spec)) === pipeline.sha256, 'the pipeline does not have its digest');
   must(isObject(limits) && isMs(limits.timeoutMs) && isMs(limits.graceMs), 'the manifest has no limits');
   must(limits.idleTimeoutMs === undefined || isMs(limits.idleTimeoutMs), 'its idle timeout is malformed');
-  must(isObject(task.grants) && isObject(task.grants.inputs), 'task.json has no grants');
+  const grants = checkGrants(task.grants);
   must(task.params === undefined || isObject(task.params), 'its params are not an object');
   return {
     runId,
@@ -116,6 +113,7 @@ function dispatched(task: Task, digest: Sha256): Assignment {
     hasAllowList: isObject(predicate.sandbox?.enforced?.network),
     params: task.params,
     paramsSha256: predicate.params?.sha256 ?? null,
+    grants,
     source: { kind: 'pinned', ...pinnedWorkspace(predicate, task), inputs: pinnedInputs(predicate, task) },
   };
 }
@@ -145,26 +143,20 @@ function pinnedWorkspace(manifest: DispatchManifest, task: Task) {
     kind === 'git' && /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(commit) && isSha256(digest) && Number.isSafeInteger(size),
     'the workspace of the manifest is malformed',
   );
-  return { workspace: { ...workspace, grant: checkGrant(task.grants.workspace, 'the workspace') } };
+  checkGrant(task.grants.workspace, 'the workspace');
+  return { workspace };
 }
 
-function pinnedInputs(manifest: DispatchManifest, task: Task): ReadonlyMap<string, PinnedInput> {
+function pinnedInputs(manifest: DispatchManifest, task: Task): ReadonlyMap<string, Sha256> {
   must(isObject(manifest.inputs), 'the manifest has no inputs');
-  const inputs = new Map<string, PinnedInput>();
+  const inputs = new Map<string, Sha256>();
   for (const [key, ref] of Object.entries(manifest.inputs)) {
     must(INPUT_KEY.test(key) && isSha256(ref?.sha256), `the input ${JSON.stringify(key)} is malformed`);
     const grant = Object.hasOwn(task.grants.inputs, key) ? task.grants.inputs[key] : undefined;
-    inputs.set(key, { sha256: ref.sha256, grant: checkGrant(grant, `the input ${key}`) });
+    checkGrant(grant, `the input ${key}`);
+    inputs.set(key, ref.sha256);
   }
   return inputs;
-}
-
-function checkGrant(grant: unknown, what: string): Grant {
-  must(isObject(grant), `task.json grants no access to ${what}`);
-  const { path, url } = grant;
-  if (typeof path === 'string' && url === undefined) return { path };
-  must(typeof url === 'string' && path === undefined, `the grant for ${what} is malformed`);
-  return { url };
 }
 
 function checkPipeline(spec: unknown): asserts spec is PipelineSpec {

@@ -5,11 +5,13 @@ import type { PatchProduct } from './capture/patch.ts';
 import type { Egress } from './egress.ts';
 import type { LogWriter } from './log-writer.ts';
 import type { WorkerOptions } from './options.ts';
+import type { AttemptPlace } from './attempt-place.ts';
 import type { Staged } from './stage/stage.ts';
 
 export interface Attempt {
   readonly assignment: Assignment;
   readonly options: WorkerOptions;
+  readonly place: AttemptPlace;
   readonly log: LogWriter;
   /** Aborted with an AttemptFailure when the time is up or the worker is told to stop: no further block runs. */
   readonly halt: AbortSignal;

@@ -34,6 +34,7 @@ interface OpenFile {
 export class LogWriter {
   readonly #dir: string;
   readonly #limits: LogLimits;
+  readonly #grew: (name: string) => void;
   readonly #closed: Output['logs'] = [];
   #file: OpenFile | undefined;
   #pending: string[] = [];
@@ -43,9 +44,11 @@ export class LogWriter {
   #full = false;
   #diskFull = false;
 
-  constructor(outDir: string, limits: LogLimits = LOG_LIMITS) {
+  /** @param grew called with the name of a file when lines of it are on disk */
+  constructor(outDir: string, limits: LogLimits = LOG_LIMITS, grew: (name: string) => void = () => undefined) {
     this.#dir = outDir;
     this.#limits = limits;
+    this.#grew = grew;
   }
 
   /** No further block output is kept. */
@@ -91,6 +94,7 @@ export class LogWriter {
         file.size += written;
         at += written;
       }
+      this.#grew(file.name);
     } catch (error) {
       if (!isDiskFull(error)) throw error;
       this.#diskFull = true;

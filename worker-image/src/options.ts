@@ -10,7 +10,11 @@ export interface BlockUser {
 export interface WorkerOptions {
   /** PANGOLIN_IN: task.json and what its grants name. Only read. */
   readonly inDir: string;
-  /** PANGOLIN_OUT: the attempt prefix. */
+  /** PANGOLIN_TASK_URL and PANGOLIN_TASK_SHA256: task.json is read from there, and there is no `inDir`. */
+  readonly task?: { readonly url: string; readonly sha256: Sha256 };
+  /** PANGOLIN_STORE_SOCKET: unix socket over which requests go to the store; without it they go there directly. */
+  readonly storeSocket?: string;
+  /** PANGOLIN_OUT: the attempt prefix. Not used by a task with a grant for it. */
   readonly outDir: string;
   /** PANGOLIN_WORK: scratch; gets `private/` (0700), `workspace/`, `home/` and `tmp/`, which must not exist yet. */
   readonly workDir: string;
@@ -31,10 +35,13 @@ const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 
 /** @throws RangeError for a variable that is not what it must be. */
 export function optionsFrom(env: NodeJS.ProcessEnv, cancel: AbortSignal): WorkerOptions {
-  const manifest = env['PANGOLIN_MANIFEST_SHA256'];
-  if (manifest !== undefined && !isSha256(manifest)) {
-    throw new RangeError('PANGOLIN_MANIFEST_SHA256 is not a SHA-256 in lower-case hexadecimal');
+  const manifest = digest(env, 'PANGOLIN_MANIFEST_SHA256');
+  const taskUrl = env['PANGOLIN_TASK_URL'];
+  const taskSha256 = digest(env, 'PANGOLIN_TASK_SHA256');
+  if ((taskUrl === undefined) !== (taskSha256 === undefined)) {
+    throw new RangeError('PANGOLIN_TASK_URL and PANGOLIN_TASK_SHA256 go together');
   }
+  const storeSocket = env['PANGOLIN_STORE_SOCKET'];
   const blockUser = blockUserFrom(env);
   return {
     inDir: env['PANGOLIN_IN'] ?? '/pangolin/in',
@@ -44,6 +51,8 @@ export function optionsFrom(env: NodeJS.ProcessEnv, cancel: AbortSignal): Worker
     path: env['PATH'] ?? DEFAULT_PATH,
     cancel,
     ...(manifest === undefined ? {} : { manifest }),
+    ...(taskUrl === undefined || taskSha256 === undefined ? {} : { task: { url: taskUrl, sha256: taskSha256 } }),
+    ...(storeSocket === undefined ? {} : { storeSocket }),
     ...(blockUser === undefined ? {} : { blockUser }),
   };
 }
@@ -54,6 +63,12 @@ export function blockUserFrom(env: NodeJS.ProcessEnv): BlockUser | undefined {
   const gid = integer(env, 'PANGOLIN_BLOCK_GID') ?? uid;
   if (uid === 0 || gid === 0) throw new RangeError('blocks cannot run as root: PANGOLIN_BLOCK_UID is 0');
   return { uid, gid };
+}
+
+function digest(env: NodeJS.ProcessEnv, name: string): Sha256 | undefined {
+  const text = env[name];
+  if (text === undefined || isSha256(text)) return text;
+  throw new RangeError(`${name} is not a SHA-256 in lower-case hexadecimal`);
 }
 
 function integer(env: NodeJS.ProcessEnv, name: string): number | undefined {

@@ -1,25 +1,29 @@
 /** The worker: stage ▸ blocks ▸ capture ▸ seal (design §8). */
 import { execFile } from 'node:child_process';
-import { access, mkdir, mkdtemp, open, rm } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { canonicalBytes } from '@pangolin/contracts/canonical';
 import { messageOf } from '@pangolin/contracts/errors';
-import { attemptFile } from '@pangolin/contracts/layout';
 import type { Boot, Output } from '@pangolin/contracts/output';
-import { parseAssignment, TASK_BYTES_MAX, type Assignment } from './assignment.ts';
+import { parseAssignment, type Assignment } from './assignment.ts';
 import type { Attempt, Products } from './attempt.ts';
-import { createOnce } from './attempt-dir.ts';
+import { mountedPlace, type AttemptPlace } from './attempt-place.ts';
 import { captureRest } from './blocks/capture.ts';
 import { runBlocks, type Blocks } from './blocks/block.ts';
 import { readAsserted } from './capture/asserted.ts';
 import { openEgress } from './egress.ts';
 import { AttemptFailure, failureOf, ManifestRejected } from './failure.ts';
-import { LogWriter, now } from './log-writer.ts';
+import { GrantedPlace } from './granted-place.ts';
+import { LOG_LIMITS, LogWriter, now } from './log-writer.ts';
 import { optionsFrom, type WorkerOptions } from './options.ts';
+import { readTask } from './read-task.ts';
 import { seal } from './seal.ts';
 import { stage } from './stage/stage.ts';
+import { StoreClient } from './store-client.ts';
+import { TaskGrants } from './task-grants.ts';
 import { WORKER_VERSION } from './version.ts';
 
 /** Exit codes of the worker; part of the protocol with the providers. */
@@ -40,20 +44,27 @@ const SEAL_SHARE = 0.15;
 /** Runs the attempt that `options` point at. @returns one of EXIT. @throws when not even output.json can be written */
 export async function runWorker(options: WorkerOptions): Promise<number> {
   process.umask(0o022);
+  const client = new StoreClient(options.storeSocket);
   let assignment: Assignment;
   try {
-    assignment = parseAssignment(await readTask(options.inDir), options.manifest);
+    assignment = parseAssignment(await readTask(options, client), options.manifest);
   } catch (error) {
     const what = error instanceof ManifestRejected ? 'the manifest is rejected' : 'the task cannot be read';
     process.stderr.write(`pangolin-worker: ${what}: ${messageOf(error)}\n`);
     return EXIT.rejected;
   }
-  if (!(await boot(assignment, options))) {
-    process.stderr.write('pangolin-worker: another worker has this attempt already\n');
-    return EXIT.taken;
+  const grants = new TaskGrants(options.inDir, client, assignment.grants);
+  try {
+    const place = await openPlace(options, grants);
+    if (!(await boot(assignment, place, options))) {
+      process.stderr.write('pangolin-worker: another worker has this attempt already\n');
+      return EXIT.taken;
+    }
+    const output = await attemptOnce(assignment, { ...options, outDir: place.dir }, place, grants);
+    return output.status === 'succeeded' ? EXIT.succeeded : EXIT.failed;
+  } finally {
+    grants.stop();
   }
-  const output = await attemptOnce(assignment, options);
-  return output.status === 'succeeded' ? EXIT.succeeded : EXIT.failed;
 }
 
 /**
@@ -76,28 +87,21 @@ export async function runStandalone(dir: string): Promise<number> {
   }
 }
 
-async function readTask(inDir: string): Promise<Buffer> {
-  const file = await open(join(inDir, 'task.json'));
-  try {
-    const { size } = await file.stat();
-    if (size > TASK_BYTES_MAX) throw new ManifestRejected(`task.json is larger than ${TASK_BYTES_MAX} bytes`);
-    return await file.readFile();
-  } finally {
-    await file.close();
-  }
+/** Without a grant for the attempt prefix, `outDir` is it. */
+async function openPlace({ outDir, workDir }: WorkerOptions, grants: TaskGrants): Promise<AttemptPlace> {
+  if (grants.attempt === undefined) return mountedPlace(outDir);
+  const dir = join(workDir, 'attempt');
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  return new GrantedPlace(dir, grants);
 }
 
 /** The fence. @returns false when somebody else has passed it. */
-async function boot(assignment: Assignment, { outDir, path }: WorkerOptions): Promise<boolean> {
-  const taken = await access(join(outDir, attemptFile.boot)).then(
-    () => true,
-    () => false,
-  );
-  if (taken) return false;
+async function boot(assignment: Assignment, place: AttemptPlace, { path }: WorkerOptions): Promise<boolean> {
   const git = await promisify(execFile)('git', ['--version'], { env: { PATH: path } }).catch(() => undefined);
   const record: Boot = {
     schema: 'boot/1',
     ...identityOf(assignment),
+    nonce: randomBytes(16).toString('hex'),
     worker: {
       version: WORKER_VERSION,
       node: process.versions.node,
@@ -105,22 +109,28 @@ async function boot(assignment: Assignment, { outDir, path }: WorkerOptions): Pr
     },
     at: now(),
   };
-  return createOnce(outDir, attemptFile.boot, canonicalBytes(record));
+  return await place.claim(canonicalBytes(record));
 }
 
 /** From boot to seal; whatever goes wrong in between is in the output. */
-async function attemptOnce(assignment: Assignment, options: WorkerOptions): Promise<Output> {
+async function attemptOnce(
+  assignment: Assignment,
+  options: WorkerOptions,
+  place: AttemptPlace,
+  grants: TaskGrants,
+): Promise<Output> {
   const startedAt = now();
-  const log = new LogWriter(options.outDir);
+  const fileBytes = place.logFileBytes ?? LOG_LIMITS.fileBytes;
+  const log = new LogWriter(place.dir, { ...LOG_LIMITS, fileBytes }, (name) => place.logGrew(name));
   const { halt, giveUp, release } = deadlines(assignment, options);
   const products: Products = {};
   let blocks: Blocks = { results: skippedBlocks(assignment) };
   let asserted: Output['asserted'];
   let failure: AttemptFailure | undefined;
   try {
-    const staged = await stage(assignment, options, halt);
+    const staged = await stage(assignment, options, grants, halt);
     const egress = await openEgress(options.inDir, assignment.hasAllowList);
-    const attempt: Attempt = { assignment, options, log, halt, giveUp, staged, egress };
+    const attempt: Attempt = { assignment, options, place, log, halt, giveUp, staged, egress };
     blocks = await runBlocks(attempt, products);
     egress.close();
     failure = blocks.failure;
@@ -128,6 +138,14 @@ async function attemptOnce(assignment: Assignment, options: WorkerOptions): Prom
     asserted = await readAsserted(staged.places, (line) => log.worker(line));
   } catch (error) {
     const late = failureOf(error, 'WorkerFailed', 'the worker failed');
+    failure = failure === undefined ? late : both(failure, late);
+  }
+  try {
+    await place.publish(products, giveUp);
+  } catch (error) {
+    delete products.patch;
+    delete products.outputs;
+    const late = failureOf(error, 'StorageUnavailable', 'the products could not be stored');
     failure = failure === undefined ? late : both(failure, late);
   } finally {
     release();
@@ -146,7 +164,7 @@ async function attemptOnce(assignment: Assignment, options: WorkerOptions): Prom
     logs: log.close(),
     ...(asserted === undefined ? {} : { asserted }),
   };
-  return seal(options.outDir, output, () => rm(join(options.workDir, 'workspace'), { recursive: true, force: true }));
+  return seal(place, output, () => rm(join(options.workDir, 'workspace'), { recursive: true, force: true }));
 }
 
 /** `halt` ends the blocks: out of time, or told to stop. `giveUp` ends the capture when the grace period runs out. */

@@ -5,7 +5,7 @@ import { canonicalBytes } from '@pangolin/contracts/canonical';
 import { OUTPUT_JSON_BYTES_MAX } from '@pangolin/contracts/limits';
 import { attemptFile } from '@pangolin/contracts/layout';
 import type { Output } from '@pangolin/contracts/output';
-import { writeAll, writeWhole } from './attempt-dir.ts';
+import type { AttemptPlace } from './attempt-place.ts';
 import { isDiskFull } from './failure.ts';
 
 const MESSAGE_MAX = 4096;
@@ -14,15 +14,15 @@ const MESSAGE_MAX = 4096;
  * @param makeRoom called when the disk is full, to free some; then it is tried once more
  * @returns what was sealed: `output`, or a failure in its place when that is too large to be read by anybody
  */
-export async function seal(outDir: string, output: Output, makeRoom: () => Promise<void>): Promise<Output> {
-  const sealed = await fitting(outDir, { ...output, ...bounded(output.message) });
+export async function seal(place: AttemptPlace, output: Output, makeRoom: () => Promise<void>): Promise<Output> {
+  const sealed = await fitting(place.dir, { ...output, ...bounded(output.message) });
   const bytes = canonicalBytes(sealed);
   try {
-    await writeWhole(outDir, attemptFile.output, (file) => writeAll(file, bytes));
+    await place.seal(sealed, bytes);
   } catch (error) {
     if (!isDiskFull(error)) throw error;
     await makeRoom();
-    await writeWhole(outDir, attemptFile.output, (file) => writeAll(file, bytes));
+    await place.seal(sealed, bytes);
   }
   return sealed;
 }

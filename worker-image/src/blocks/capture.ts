@@ -43,16 +43,16 @@ export async function captureRest(attempt: Attempt, products: Products): Promise
 }
 
 /** Nobody asked for a patch, and there is no change: then there is no patch. */
-async function dropEmptyPatch({ assignment, options }: Attempt, products: Products): Promise<void> {
+async function dropEmptyPatch({ assignment, place }: Attempt, products: Products): Promise<void> {
   const asked = assignment.pipeline.blocks.some((block) => block.kind === 'capture' && block.what === 'patch');
   if (asked || products.patch?.size !== 0) return;
   delete products.patch;
-  await rm(join(options.outDir, attemptFile.patch));
+  await rm(join(place.dir, attemptFile.patch));
 }
 
 async function capture(what: CaptureBlock['what'], attempt: Attempt, products: Products, note: (line: string) => void) {
-  const { staged, options, giveUp } = attempt;
+  const { staged, place, giveUp } = attempt;
   delete products[what];
-  if (what === 'patch') products.patch = await capturePatch(staged, options.outDir, giveUp, note);
-  else products.outputs = await captureOutputs(staged.places, options.outDir, giveUp, note);
+  if (what === 'patch') products.patch = await capturePatch(staged, place.dir, giveUp, note);
+  else products.outputs = await captureOutputs(staged.places, place.dir, giveUp, note);
 }

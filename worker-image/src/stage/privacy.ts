@@ -9,16 +9,21 @@ export async function openToOthers(dir: string, user: BlockUser): Promise<void> 
   if (!(await may(dir, 1, user))) await chmod(dir, ((await stat(dir)).mode & 0o7777) | 0o011).catch(() => undefined);
 }
 
+/** What would be wrong if the block user got into a directory: nothing much, forged evidence, or grants in its hands. */
+export type Closed = 'read' | 'write' | 'grants';
+
 /**
  * Closes `dir` to everybody but its owner, unless a directory above does so already.
- * @throws AttemptFailure StageFailed when the block user could still change what is in it
+ * @throws AttemptFailure StageFailed when the block user could still change what is in it, or read grants there
  */
-export async function closeToOthers(dir: string, access: 'read' | 'write', user: BlockUser): Promise<void> {
+export async function closeToOthers(dir: string, closed: Closed, user: BlockUser): Promise<void> {
   if (!(await reachable(dir, user))) return;
-  // A read-only mount cannot be changed; its files hold no secrets, and there is nothing to forge.
+  // A read-only mount cannot be changed.
   await chmod(dir, 0o700).catch(() => undefined);
-  if (access === 'read' || !(await reachable(dir, user)) || !(await may(dir, 2, user))) return;
-  throw new AttemptFailure('StageFailed', 'the block user could write into the attempt directory; close it');
+  if (closed === 'read' || !(await reachable(dir, user))) return;
+  if (closed === 'write' && !(await may(dir, 2, user))) return;
+  const what = closed === 'grants' ? 'read the grants of the task' : 'write into the attempt directory';
+  throw new AttemptFailure('StageFailed', `the block user could ${what}; close it`);
 }
 
 /** Could the user enter `dir`, going by the modes from the root down? */

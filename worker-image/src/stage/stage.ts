@@ -1,13 +1,15 @@
 /** Stage: from the assignment to a directory in which blocks can run. */
 import { lstat, mkdir, readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { canonical, canonicalBytes } from '@pangolin/contracts/canonical';
 import { sha256 } from '@pangolin/contracts/digest';
 import { OUTPUT_BYTES_MAX } from '@pangolin/contracts/limits';
+import type { Grants } from '@pangolin/contracts/task';
 import type { Assignment } from '../assignment.ts';
 import { importBaseline } from '../capture/baseline.ts';
 import { AttemptFailure, failureOf } from '../failure.ts';
 import type { WorkerOptions } from '../options.ts';
+import type { TaskGrants } from '../task-grants.ts';
 import { placesOf, type Places } from '../places.ts';
 import { copyFileInto, copyTree } from './copy.ts';
 import { fetchGrant } from './fetch.ts';
@@ -20,17 +22,27 @@ export interface Staged {
   readonly baseTree: string;
 }
 
+interface From {
+  readonly inDir: string;
+  readonly grants: TaskGrants;
+}
+
 /** @throws AttemptFailure, mostly StageFailed */
-export async function stage(assignment: Assignment, options: WorkerOptions, halt: AbortSignal): Promise<Staged> {
+export async function stage(
+  assignment: Assignment,
+  options: WorkerOptions,
+  grants: TaskGrants,
+  halt: AbortSignal,
+): Promise<Staged> {
   const places = placesOf(options);
   try {
     checkParams(assignment);
     if (assignment.separateUser && places.user === undefined) {
       throw new AttemptFailure('StageFailed', 'the manifest promises a separate block user, and there is none here');
     }
-    await makePlaces(places, options);
-    const baseTree = await layOutWorkspace(assignment, places, options, halt);
-    await layOutExtras(assignment, places, options, halt);
+    await makePlaces(places, options, assignment);
+    const baseTree = await layOutWorkspace(assignment, places, { ...options, grants }, halt);
+    await layOutExtras(assignment, places, { ...options, grants }, halt);
     return { places, baseTree };
   } catch (error) {
     if (halt.aborted) throw halt.reason;
@@ -46,11 +58,16 @@ function checkParams({ params, paramsSha256 }: Assignment): void {
 }
 
 /** The scratch directories; with a separate block user, nothing of the runner's stays open to it. */
-async function makePlaces(places: Places, { workDir, inDir, outDir }: WorkerOptions): Promise<void> {
+async function makePlaces(
+  places: Places,
+  { workDir, inDir, outDir, task, storeSocket }: WorkerOptions,
+  { grants }: Assignment,
+): Promise<void> {
   await mkdir(workDir, { recursive: true });
   if (places.user !== undefined) {
     await openToOthers(workDir, places.user);
-    await closeToOthers(inDir, 'read', places.user);
+    if (task === undefined) await closeToOthers(inDir, grants.attempt ? 'grants' : 'read', places.user);
+    if (storeSocket !== undefined) await closeToOthers(dirname(storeSocket), 'grants', places.user);
     await closeToOthers(outDir, 'write', places.user);
   }
   await mkdir(places.private, { mode: 0o700 });
@@ -63,16 +80,17 @@ async function makePlaces(places: Places, { workDir, inDir, outDir }: WorkerOpti
 async function layOutWorkspace(
   { source }: Assignment,
   places: Places,
-  { inDir }: WorkerOptions,
+  { inDir, grants }: From,
   halt: AbortSignal,
 ): Promise<string> {
   const pinned = source.kind === 'pinned' ? source.workspace : undefined;
   await initRepo(places, pinned?.commit, halt);
   if (pinned !== undefined) {
     const target = packPath(places, pinned);
-    const { grant, sha256: digest, size } = pinned;
+    const { sha256: digest, size } = pinned;
+    const grant = (all: Grants) => all.workspace;
     const pack = { what: 'the workspace', grant, sha256: digest, bytesMax: size, target, owner: undefined };
-    await fetchGrant(inDir, pack, halt);
+    await fetchGrant(grants, pack, halt);
     return stageCommit(places, pinned, halt);
   }
   const given = join(inDir, 'workspace');
@@ -84,18 +102,19 @@ async function layOutWorkspace(
 async function layOutExtras(
   { source, params }: Assignment,
   places: Places,
-  { inDir }: WorkerOptions,
+  { inDir, grants }: From,
   halt: AbortSignal,
 ): Promise<void> {
   const { user } = places;
   for (const dir of [places.inputs, places.outputs, join(places.workspace, '.pangolin')]) await ensureDir(dir, places);
   await refusingCollision('.pangolin/inputs.json', () => give(places.params, canonical(params ?? {}), user));
   if (source.kind === 'pinned') {
-    for (const [key, { sha256: digest, grant }] of source.inputs) {
+    for (const [key, digest] of source.inputs) {
       const what = `the input ${key}`;
       const target = join(places.inputs, key);
+      const grant = (all: Grants) => all.inputs[key];
       const input = { what, grant, sha256: digest, bytesMax: OUTPUT_BYTES_MAX, target, owner: user };
-      await refusingCollision(`inputs/${key}`, () => fetchGrant(inDir, input, halt));
+      await refusingCollision(`inputs/${key}`, () => fetchGrant(grants, input, halt));
     }
     return;
   }

@@ -1,20 +1,28 @@
-// Bundles the programs that ship as one file, both in the task image: the worker, and the egress proxy that runs beside it.
-// node scripts/build.mjs [DIR]: into DIR, or each into its package's dist/.
+// Bundles the programs that ship as one file: in the task image the worker and the egress proxy that runs beside it,
+// and the standalone verifier.
+// node scripts/build.mjs [worker|verify] [DIR]: one group or both, into DIR or each into its package's dist/.
 import { build } from 'esbuild';
+import { chmodSync, copyFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const [dir] = process.argv.slice(2);
-const bundles = [
-  { entry: 'worker-image/src/main.ts', out: 'worker-image/dist/worker.mjs' },
-  { entry: 'controller/src/egress/main.ts', out: 'worker-image/dist/egress.mjs' },
-];
+const groups = {
+  worker: [
+    { entry: 'worker-image/src/main.ts', out: 'worker-image/dist/worker.mjs' },
+    { entry: 'controller/src/egress/main.ts', out: 'worker-image/dist/egress.mjs' },
+  ],
+  verify: [{ entry: 'verify/src/main.ts', out: 'verify/dist/pangolin-verify.mjs' }],
+};
+const args = process.argv.slice(2);
+const group = Object.hasOwn(groups, args[0] ?? '') ? args.shift() : undefined;
+const [dir] = args;
+const placeOf = (out) => (dir === undefined ? join(root, out) : join(dir, basename(out)));
 
-for (const { entry, out } of bundles) {
+for (const { entry, out } of group === undefined ? Object.values(groups).flat() : groups[group]) {
   await build({
     entryPoints: [join(root, entry)],
-    outfile: dir === undefined ? join(root, out) : join(dir, basename(out)),
+    outfile: placeOf(out),
     bundle: true,
     platform: 'node',
     format: 'esm',
@@ -22,4 +30,10 @@ for (const { entry, out } of bundles) {
     legalComments: 'none',
     logLevel: 'warning',
   });
+}
+if (group !== 'worker') {
+  // It is handed on by itself, as a program and under the licence of the whole.
+  const program = placeOf(groups.verify[0].out);
+  chmodSync(program, 0o755);
+  copyFileSync(join(root, 'LICENSE'), join(dirname(program), 'LICENSE'));
 }

@@ -101,7 +101,7 @@ ${noteLine(ORIGIN, logIdOf(keys.log).subarray(0, 4), signature)}`;
     const name = [...files.keys()].findLast((each) => each.startsWith('blobs/'))!;
     return { name: 'another product', files: new Map(files).set(name, Buffer.from('evil')) };
   },
-  attestations: () => first(attestationMutants(keys, files), 'attestation: signed by a stranger'),
+  attestations: () => first(attestationMutants(keys, files), 'attestation: signed over another statement'),
 };
 
 function withSeal(bend: Parameters<typeof sealOf>[2]): Files {

@@ -3,6 +3,7 @@ import { createHash, sign } from 'node:crypto';
 import { pae } from '@pangolin/contracts/dsse';
 import type { Failure } from '@pangolin/verify/report';
 import {
+  attestation,
   auditPath,
   eventsOf,
   jcs,
@@ -277,7 +278,15 @@ export function* sealMutants(keys: ForgeKeys, files: Files): Generator<Mutant> {
     failure,
   });
   const signed = (key: ForgeKey, bytes: Uint8Array): Buffer => sign('sha256', bytes, key.privateKey);
-  yield make('signed by a stranger', ['signature'], { signer: stranger });
+  yield { ...make('signed by a stranger', [], { signer: stranger }), strange: true };
+  yield make('signed by a stranger, logged under no key', ['signature'], {
+    signer: stranger,
+    file: (file) => (file.verificationMaterial.tlogEntries[0].canonicalizedBody = b64(Buffer.from('{}'))),
+  });
+  yield make('signed by a stranger under another hint', ['signature'], {
+    signer: stranger,
+    file: (file) => (file.verificationMaterial.publicKey.hint = keys.seal.keyid),
+  });
   yield make('signed by a stranger under the trusted key id', ['signature'], {
     signer: stranger,
     keyid: keys.seal.keyid,
@@ -657,17 +666,14 @@ export function* attestationMutants(keys: ForgeKeys, files: Files): Generator<Mu
   const edits: [string, (file: Json) => void][] = [
     ['signed by a stranger', (file) => (file.dsseEnvelope.signatures[0].sig = b64(signDsse(stranger, payload)))],
     [
+      'signed over another statement',
+      (file) => (file.dsseEnvelope.signatures[0].sig = b64(signDsse(keys.attest, Buffer.from('{}')))),
+    ],
+    [
       'signed with the key that seals',
       (file) => {
         file.dsseEnvelope.signatures[0] = { keyid: keys.seal.keyid, sig: b64(signDsse(keys.seal, payload)) };
         file.verificationMaterial.publicKey.hint = keys.seal.keyid;
-      },
-    ],
-    [
-      'signed by a stranger under its own name',
-      (file) => {
-        file.dsseEnvelope.signatures[0] = { keyid: stranger.keyid, sig: b64(signDsse(stranger, payload)) };
-        file.verificationMaterial.publicKey.hint = stranger.keyid;
       },
     ],
     [
@@ -698,6 +704,8 @@ export function* attestationMutants(keys: ForgeKeys, files: Files): Generator<Mu
     edit(copy);
     yield { name: `attestation: ${what}`, files: new Map(files).set(name, jcs(copy)), failure: ['attestation'] };
   }
+  const strange = attestation(stranger, payload);
+  yield { name: 'attestation: of a stranger', files: new Map(files).set(name, jcs(strange)), strange: true };
   const without = new Map([...files].filter(([each]) => !each.startsWith('attestations/')));
   yield { name: 'every attestation removed', files: without, failure: ['attestation'] };
   const bend: SealBend = { statement: ({ predicate }) => (predicate.attestations = 'none') };

@@ -23,6 +23,11 @@ before(async () => {
   await writeFile(at('evil.json'), document(new Map(files).set('notes', Buffer.from('x'))));
   await writeFile(at('unsealed.json'), document(new Map([...files].filter(([name]) => !name.startsWith('seal')))));
   await writeFile(at('trust.json'), JSON.stringify(trustOf(keys)));
+  const others = forgeKeys();
+  const without = { seal: { ...keys, seal: others.seal }, attest: { ...keys, attest: others.attest }, log: { ...keys, log: others.log } }; // prettier-ignore
+  for (const [role, known] of Object.entries(without)) {
+    await writeFile(at(`without-${role}.json`), JSON.stringify(trustOf(known)));
+  }
   await writeFile(at('broken.json'), JSON.stringify(trustOf(keys)).slice(1));
   await writeFile(at('wrong.json'), JSON.stringify(trustOf(keys, (trust) => (trust.signers[0].keyid = 'x'))));
 });
@@ -50,6 +55,12 @@ const cases: readonly [string, () => string[], number, RegExp][] = [
   ['a bad bundle, without trust', () => [at('evil.json')], 1, /^FAILED/],
   ['no trust file', () => [at('bundle.json')], 4, /^INCOMPLETE[^]*no trust file was given/],
   ['an unsealed run', () => [at('unsealed.json'), '--trust', at('trust.json')], 4, /^INCOMPLETE[^]*not sealed/],
+  ...(['seal', 'attest', 'log'] as const).map((role): (typeof cases)[number] => [
+    `a trust file without the key of the role ${role}`,
+    () => [at('bundle.json'), '--trust', at(`without-${role}.json`)],
+    4,
+    /^INCOMPLETE[^]*– [^]*cannot be checked because the trust file has no key/,
+  ]),
   [
     'a trust file that is no JSON',
     () => [at('bundle.json'), '--trust', at('broken.json')],

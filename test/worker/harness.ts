@@ -39,7 +39,7 @@ after(() => rmSync(scratch, { recursive: true, force: true }));
 let built: string | undefined;
 export function bundle(): string {
   if (built === undefined) {
-    execFileSync(process.execPath, [join(root, 'scripts', 'build.mjs'), scratch]);
+    execFileSync(process.execPath, [join(root, 'scripts', 'build.mjs'), 'worker', scratch]);
     built = join(scratch, 'worker.mjs');
   }
   return built;

@@ -52,6 +52,8 @@ export class Context {
   cosignatures: ReadonlyMap<string, number> = new Map();
   /** Time stamps of trusted authorities. */
   timestamps = 0;
+  /** The trust file lacks a key that something is signed with. */
+  lacking = false;
   witnessed = false;
   anchored = false;
   /** Milliseconds since 1970 at which the seal's signature existed, according to somebody other than the operator. */

@@ -1,4 +1,4 @@
-/** How a check says no. Everything else that is thrown inside the verifier is a bug of the verifier. */
+/** How a check says no, or that it cannot say. Everything else that is thrown inside the verifier is a bug of the verifier. */
 import { isPangolinError, messageOf } from '@pangolin/contracts/errors';
 import type { Failure } from './report.ts';
 
@@ -17,6 +17,16 @@ export class Refusal extends Error {
 /** @throws Refusal */
 export function refuse(sentence: string, failure?: Failure): never {
   throw new Refusal(sentence, failure === undefined ? {} : { failure });
+}
+
+/** Nothing is wrong, but something that a check needs is not there; the message ends `It cannot be checked because …`. */
+export class Unavailable extends Error {
+  override readonly name = 'Unavailable';
+}
+
+/** @throws Unavailable */
+export function lack(because: string): never {
+  throw new Unavailable(because);
 }
 
 /** Runs a parser of the contracts, whose refusals are PangolinErrors, and makes them ours. @throws Refusal */

@@ -8,7 +8,7 @@ const marks = { true: '✓', false: '✗', 'n/a': '–' } as const;
 const verdicts: Readonly<Record<Report['verdict'], string>> = {
   verified: 'VERIFIED. Every check that applies holds.',
   failed: 'FAILED. This bundle is not the evidence that was sealed; do not rely on anything in it.',
-  incomplete: 'INCOMPLETE. Nothing wrong was found, but not everything could be checked.',
+  incomplete: 'INCOMPLETE. Nothing wrong was found, but not everything could be checked: see the lines with –.',
 };
 
 export function renderReport(report: Report): string {

@@ -77,7 +77,7 @@ export interface Fact {
 
 export interface Report {
   readonly schema: typeof REPORT_SCHEMA;
-  /** `incomplete`: nothing is wrong, but the run is not sealed or no trust file was given. */
+  /** `incomplete`: nothing is wrong, but the run is not sealed, no trust file was given, or it lacks a key. */
   readonly verdict: 'verified' | 'failed' | 'incomplete';
   /** The class of the first check that failed. */
   readonly failure?: Failure;

@@ -20,7 +20,7 @@ Checks a bundle of evidence, offline unless you ask for the anchor. BUNDLE is a 
                  AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN; off is the default
   -o json        the report as JSON
 
-Exit codes: 0 verified, 1 failed, 2 bad trust file or usage, 3 below what the trust file requires, 4 incomplete (not sealed, or no trust file).
+Exit codes: 0 verified, 1 failed, 2 bad trust file or usage, 3 below what the trust file requires, 4 incomplete (not sealed, no trust file, or a key that it lacks).
 `;
 
 /** Where a command writes. */

@@ -4,7 +4,7 @@ import { decodeBase64, lowS, pae, PAYLOAD_TYPE, type Envelope } from '@pangolin/
 import { BUNDLE_MEDIA_TYPE, type SigstoreBundle } from '@pangolin/contracts/sigstore-bundle';
 import type { SignerRole } from '@pangolin/contracts/trust';
 import { verify } from 'node:crypto';
-import { quote, refuse } from './refusal.ts';
+import { lack, quote, refuse } from './refusal.ts';
 import { array, is, literal, object, text } from './shape.ts';
 import { parseStrict } from './strict-json.ts';
 import type { Trust, TrustedKey } from './trust-file.ts';
@@ -17,6 +17,9 @@ export interface LogEntry {
   readonly hashes: readonly Buffer[];
   /** The signed note. */
   readonly checkpoint: string;
+  /** What the file says that the log and its entry are; only a rebuilt file shows whether that is so. */
+  readonly logId: Buffer;
+  readonly body: Buffer;
 }
 
 export interface SigstoreFile {
@@ -25,6 +28,8 @@ export interface SigstoreFile {
   readonly payload: Buffer;
   readonly signature: Buffer;
   readonly keyid: string;
+  /** Names the key a second time. */
+  readonly hint: string;
   /** There iff the file was read as one with a log entry. */
   readonly entry?: LogEntry;
   /** RFC 3161 responses, DER. */
@@ -84,11 +89,14 @@ export function readSigstoreFile(what: string, bytes: Buffer, kind: keyof typeof
     payload: decodeBase64(envelope.payload)!,
     signature: decodeBase64(envelope.signatures[0].sig)!,
     keyid: envelope.signatures[0].keyid,
+    hint: material.publicKey.hint,
     ...(logged && {
       entry: {
         index: Number(logged.inclusionProof.logIndex),
         hashes: logged.inclusionProof.hashes.map((each) => decodeBase64(each)!),
         checkpoint: logged.inclusionProof.checkpoint.envelope,
+        logId: decodeBase64(logged.logId.keyId)!,
+        body: decodeBase64(logged.canonicalizedBody)!,
       },
     }),
     timestamps: (material.timestampVerificationData?.rfc3161Timestamps ?? []).map(({ signedTimestamp }) =>
@@ -97,10 +105,11 @@ export function readSigstoreFile(what: string, bytes: Buffer, kind: keyof typeof
   };
 }
 
-/** The trusted key that a file says it is signed with. @throws Refusal */
+/** The trusted key that a file says it is signed with. @throws Refusal; Unavailable when the trust file has none of this name. */
 export function signerOf(what: string, file: SigstoreFile, trust: Trust, role: SignerRole): TrustedKey {
   const key =
-    trust.signers.get(file.keyid) ?? refuse(`${what} is signed with ${quote(file.keyid)}, which is not a trusted key`);
+    trust.signers.get(file.keyid) ??
+    lack(`the trust file has no key ${quote(file.keyid)}, with which ${what} says that it is signed`);
   if (!key.roles.includes(role)) refuse(`${what} is signed with a key that is not trusted to ${role}`);
   return key;
 }

@@ -17,7 +17,7 @@ import { structure } from './checks/structure.ts';
 import { time } from './checks/time.ts';
 import { witnesses } from './checks/witnesses.ts';
 import { Context } from './context.ts';
-import { Refusal } from './refusal.ts';
+import { Refusal, Unavailable } from './refusal.ts';
 import { REPORT_SCHEMA, type CheckId, type CheckResult, type Failure, type Report } from './report.ts';
 import { loadTrust } from './trust-file.ts';
 
@@ -86,6 +86,11 @@ export async function verifyWith(
     try {
       results.set(check.id, await check.run(context));
     } catch (error) {
+      if (error instanceof Unavailable) {
+        context.lacking = true;
+        results.set(check.id, { result: 'n/a', detail: `It cannot be checked because ${error.message}.` });
+        continue;
+      }
       if (!(error instanceof Refusal)) throw error;
       results.set(check.id, { result: false, detail: sentence(error.message) });
       if (check.id === overruled) continue;
@@ -102,7 +107,7 @@ const guarantees = ['detect', 'external-immutable', 'witnessed'];
 
 function report(context: Context, results: Record<CheckId, CheckResult>, failure: Failure | undefined): Report {
   const { replay, lines, sealFile, trust } = context;
-  const complete = sealFile !== undefined && trust !== undefined;
+  const complete = sealFile !== undefined && trust !== undefined && !context.lacking;
   const edges = replay?.edges ?? 0;
   // The last of them: what matters is how long nobody but the operator could have vouched for the run.
   const sealedAt = context.trustedTimes.length > 0 ? Math.max(...context.trustedTimes) : undefined;

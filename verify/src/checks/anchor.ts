@@ -5,7 +5,7 @@ import { predicateTypes, type RunSeal, type Statement } from '@pangolin/contract
 import type { TrustedAnchor } from '@pangolin/contracts/trust';
 import type { AnchorReader, LockedObject } from '../anchor/anchor.ts';
 import type { Context } from '../context.ts';
-import { Refusal, refuse } from '../refusal.ts';
+import { Refusal, refuse, Unavailable } from '../refusal.ts';
 import { isLowS, isSigned, readSigstoreFile, signerOf, type SigstoreFile } from '../sigstore-file.ts';
 import { NO_TRUST, notApplicable, passed, plural, UNREACHED, UNSEALED, type Check } from './check.ts';
 
@@ -122,7 +122,13 @@ function sealIn({ trust, seal }: Context, body: Buffer): SigstoreFile | undefine
     const isOurs = predicateType === predicateTypes.runSeal && predicate.runId === seal!.runId;
     return isOurs && predicate.logOrigin === seal!.logOrigin ? file : undefined;
   } catch (error) {
-    if (error instanceof Refusal || error instanceof SyntaxError || error instanceof TypeError) return undefined;
+    if (
+      error instanceof Refusal ||
+      error instanceof Unavailable ||
+      error instanceof SyntaxError ||
+      error instanceof TypeError
+    )
+      return undefined;
     throw error;
   }
 }

@@ -4,7 +4,7 @@ import { PAYLOAD_TYPE } from '@pangolin/contracts/dsse';
 import { sigstoreBundleBytes } from '@pangolin/contracts/sigstore-bundle';
 import type { Context } from '../context.ts';
 import { checkKeyUse } from '../key-use.ts';
-import { quote, refuse } from '../refusal.ts';
+import { lack, quote, refuse } from '../refusal.ts';
 import type { Attempt } from '../replay.ts';
 import {
   isLowS,
@@ -25,12 +25,14 @@ export const attestations: Check = {
     const { replay, files, seal } = context;
     if (!replay) return UNREACHED;
     const names = [...files.keys()].filter((name) => name.startsWith('attestations/'));
+    const lacking = new Set<string>();
     for (const name of names) {
       const digest = name.slice('attestations/'.length, -'.sigstore.json'.length);
       const attempt = replay.dispatches.get(digest) ?? replay.provenances.get(digest);
       if (!attempt) return refuse(`no event names ${quote(name)}`);
-      await checkAttestation(context, name, digest, attempt);
-      context.statements.signed++;
+      const unknown = await checkAttestation(context, name, digest, attempt);
+      if (unknown === undefined) context.statements.signed++;
+      else lacking.add(unknown);
     }
     if (seal?.attestations === 'none' && names.length > 0)
       refuse('the seal says that statements of this run are not signed');
@@ -41,6 +43,7 @@ export const attestations: Check = {
     if (names.length === 0)
       return notApplicable('No statement of the bundle is signed by itself; the sealed log names them.');
     if (!context.trust) return NO_TRUST;
+    if (lacking.size > 0) lack(`the trust file has no key ${[...lacking].map(quote).join(', ')}`);
     return passed(`${plural(names.length, 'signature')}.`);
   },
 };
@@ -49,7 +52,13 @@ function statementsIn({ files }: Context): Sha256[] {
   return [...files.keys()].flatMap((name) => /^(?:dispatch|provenance)\/([0-9a-f]{64})\.json$/.exec(name)?.[1] ?? []);
 }
 
-async function checkAttestation(context: Context, name: string, digest: Sha256, attempt: Attempt): Promise<void> {
+/** The key id when the trust file has no such key. @throws Refusal */
+async function checkAttestation(
+  context: Context,
+  name: string,
+  digest: Sha256,
+  attempt: Attempt,
+): Promise<string | undefined> {
   const { files, trust } = context;
   if (files.get(name)! > SIGSTORE_BYTES_MAX) refuse(`${quote(name)} is too large`);
   const file = readSigstoreFile(quote(name), await context.reader.read(name), 'unlogged');
@@ -61,12 +70,14 @@ async function checkAttestation(context: Context, name: string, digest: Sha256, 
     refuse(`${quote(name)} carries a time stamp, which cannot be checked by this version`);
   if (!rebuilt(file).equals(file.bytes)) refuse(`${quote(name)} holds something besides its signed statement`);
   if (!isLowS(file.signature)) refuse(`the signature in ${quote(name)} is not in the form that is written`);
-  if (!trust) return;
+  if (!trust) return undefined;
+  if (!trust.signers.has(file.keyid)) return file.keyid;
   const key = signerOf(quote(name), file, trust, 'attest');
   if (!isSigned(file, key)) refuse(`the signature in ${quote(name)} is not one of its key over its content`);
   const isDispatch = context.replay!.dispatches.get(digest) === attempt;
   const line = readLine(context.lines!, isDispatch ? attempt.firedLine : attempt.reconciledLine!);
   checkKeyUse(context, quote(name), key, Date.parse(line.at));
+  return undefined;
 }
 
 /** The hint is the key id of the signature, and there is nothing else to say. */

@@ -7,7 +7,7 @@ import {
   type NoteSignature,
 } from '@pangolin/contracts/note';
 import type { Trust } from '../trust-file.ts';
-import { quote, reading, refuse } from '../refusal.ts';
+import { lack, quote, reading, refuse } from '../refusal.ts';
 import { NO_TRUST, passed, UNSEALED, type Check } from './check.ts';
 
 export const checkpoint: Check = {
@@ -27,8 +27,12 @@ export const checkpoint: Check = {
     context.checkpoint = { ...stated, ...note, ...(logKey && { logKey }) };
     if (stated.origin !== origin) refuse(`the checkpoint is of ${quote(stated.origin)}, not of ${quote(origin)}`);
     if (stated.size === 0) refuse('the checkpoint is of an empty log');
-    if (!logKey)
-      refuse(`the checkpoint is signed by ${quote(first!.name)} with a key that is not the trusted one of the log`);
+    if (!logKey) {
+      const consistent = first!.name === origin && first!.keyId.equals(context.sealFile.entry!.logId.subarray(0, 4));
+      if (!consistent)
+        refuse(`the checkpoint is signed by ${quote(first!.name)} with a key that is not one of the log`);
+      lack(`the trust file has no key of the log with the id ${first!.keyId.toString('hex')}`);
+    }
     if (!verifyNote(note.text, first!, logKey.note))
       refuse('the signature of the log on the checkpoint does not verify');
     context.cosignatures = readCosignatures(context.trust, note.text, rest);

@@ -34,7 +34,7 @@ export async function existingKeys(stateDir: string): Promise<Keys> {
 
 /**
  * Runs `change` while no controller serves: one that does would go on signing with the key that was replaced.
- * @throws PangolinError CONFLICT when one does, or when a finished run is not sealed yet.
+ * @throws PangolinError CONFLICT when one does, or when a finished run is not signed yet.
  */
 export async function whileUnserved<T>(stateDir: string, change: () => Promise<T>): Promise<T> {
   const file = join(stateDir, 'state.db');
@@ -43,11 +43,11 @@ export async function whileUnserved<T>(stateDir: string, change: () => Promise<T
   const { EvidenceStore } = await import('@pangolin/controller/store/evidence');
   const state = new StateStore(file);
   try {
-    const pending = new EvidenceStore(state.db).pendingSealCount();
+    const pending = new EvidenceStore(state.db).unsignedSealCount();
     if (pending > 0) {
       throw new PangolinError(
         'CONFLICT',
-        `${pending} finished runs are not sealed yet, and the old key has to do that`,
+        `${pending} finished runs are not signed yet, and the key that is in use has to do that`,
         {
           hint: 'Run `pangolin orch serve --until-idle` first.',
         },

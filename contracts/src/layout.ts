@@ -10,6 +10,8 @@ export const LOG = 'log/';
 export const LEASE = 'controller/lease.json';
 /** What a deployment says its own keys are (contracts/trust). */
 export const TRUST = 'controller/trust.json';
+/** How far the evidence is behind (contracts/evidence-status); there once somebody outside was configured or a seal failed. */
+export const EVIDENCE_STATUS = 'controller/evidence.json';
 
 export const inboxKey = (name: string): string => `${INBOX}${name}`;
 export const controlKey = (id: string): string => `${CONTROL}${id}.json`;
@@ -57,3 +59,8 @@ export const registryKey = (kind: string, name: string): string => `registry/${k
 /** Where the seal of a run is kept in an anchor (evidence.md §3.8). Digests, so that no name can end in another's. */
 export const anchorKey = (origin: string, runId: string): string =>
   `anchors/v1/${sha256(origin)}/runs/${sha256(runId)}/seal.sigstore.json`;
+
+/** Where the checkpoint of that size is kept there, and what all of them begin with. Their order is that of the sizes. */
+export const checkpointAnchorPrefix = (origin: string): string => `anchors/v1/${sha256(origin)}/checkpoints/`;
+export const checkpointAnchorKey = (origin: string, size: number): string =>
+  `${checkpointAnchorPrefix(origin)}${String(size).padStart(20, '0')}`;

@@ -13,6 +13,7 @@ import type { ObjectStore } from '@pangolin/storage/object-store';
 import { admitDocuments } from './admission/admit-document.ts';
 import { openKeys, trustDocument } from './audit/keys.ts';
 import { evidenceOptions, trustedSurroundings } from './audit/evidence-options.ts';
+import { Lag } from './audit/lag.ts';
 import { createSealer } from './audit/sealer.ts';
 import { loadConfig } from './config.ts';
 import { Admission } from './engine/admission.ts';
@@ -87,19 +88,23 @@ export async function serve(options: ServeOptions): Promise<void> {
       egress,
     });
     await writeLease(store);
+    const lag = new Lag({ db: evidence, store, now: Date.now });
     const sealer = createSealer({
       db: evidence,
       store,
       keys,
       now: Date.now,
       onSealed: (runId, at) => state.markSealed(runId, at),
+      lag,
       ...evidenceOptions(outside, {
-        origin: keys.origin,
+        keys,
         now: Date.now,
+        lag,
+        ...(options.signal && { signal: options.signal }),
         onGivenUp: (problem) => log.warn({ err: problem }, `a seal goes without: ${problem.message}`),
       }),
     });
-    await sealer.checkLog();
+    await sealer.checkLog((problem) => log.warn({ err: problem }, problem.message));
     await store.put(
       'controller/trust.json',
       JSON.stringify({ ...trustDocument(keys), ...trustedSurroundings(outside) }, null, 2) + '\n',

@@ -7,8 +7,10 @@ import { test } from 'node:test';
 import { formatVkey, NOTE_COSIGNATURE, NOTE_ED25519 } from '@pangolin/contracts/note';
 import { readConfig } from '@pangolin/contracts/read-config';
 import { evidenceOptions, trustedSurroundings } from '@pangolin/controller/audit/evidence-options';
+import { Lag } from '@pangolin/controller/audit/lag';
 import { loadConfig } from '@pangolin/controller/config';
 import { parseWitnessPolicy } from '@pangolin/verify/witness-policy';
+import { openWorld } from './world.ts';
 
 const publicKey = generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'der' }).subarray(12);
 const vkeyOf = (name: string, type = NOTE_COSIGNATURE): string => formatVkey({ name, type, publicKey });
@@ -22,11 +24,13 @@ const YAML = `evidence:
 `;
 const read = (text: string) => readConfig(Buffer.from(text), 'pangolin.yaml');
 
-test('a configuration names who vouches, and the trust document says so', () => {
+test('a configuration names who vouches, and the trust document says so', async () => {
+  await using world = await openWorld();
   const result = read(YAML);
   assert.ok(result.ok, JSON.stringify(result));
   const evidence = result.config.evidence!;
-  const options = evidenceOptions(evidence, { origin: 'log.example', now: Date.now, onGivenUp: () => {} });
+  const lag = new Lag({ db: world.evidence, store: world.store, now: Date.now });
+  const options = evidenceOptions(evidence, { keys: world.keys, now: Date.now, lag, onGivenUp: () => {} });
   assert.deepEqual(options.timestamps.map(({ id }) => id), ['tsa']); // prettier-ignore
   assert.deepEqual(options.witnesses.map(({ name }) => name), ['one.example', 'two.example/w']); // prettier-ignore
   assert.deepEqual(options.anchors.map(({ id }) => id), ['worm']); // prettier-ignore

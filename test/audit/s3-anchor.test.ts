@@ -1,6 +1,8 @@
 /** Anchoring against real servers with Object Lock (scripts/s3-servers.sh). */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { cpSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import {
   CreateBucketCommand,
@@ -8,10 +10,11 @@ import {
   ListObjectVersionsCommand,
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
-import { anchorKey, sealKey } from '@pangolin/contracts/layout';
+import { anchorKey, checkpointAnchorKey, checkpointAnchorPrefix, sealKey } from '@pangolin/contracts/layout';
 import type { TrustDocument } from '@pangolin/contracts/trust';
 import { s3LockAnchor } from '@pangolin/controller/audit/anchors/s3-lock';
 import { trustDocument } from '@pangolin/controller/audit/keys';
+import { rivalsOf } from '@pangolin/controller/audit/rivals';
 import { exportBundle } from '@pangolin/storage/bundle';
 import { openS3Place } from '@pangolin/storage/s3-place';
 import { openS3Anchor } from '@pangolin/verify/anchor/s3';
@@ -43,6 +46,7 @@ for (const [name, { skip, endpoint }] of Object.entries({ rgw, moto })) {
       endpoint: at,
       prefix: 'team/',
       retentionDays: 2,
+      rivals: rivalsOf(world.keys),
       now: Date.now,
       access: { credentials, maxAttempts: 1 },
     });
@@ -71,7 +75,9 @@ for (const [name, { skip, endpoint }] of Object.entries({ rgw, moto })) {
     await anchor.put('a', seal);
     const { client } = openS3Place(`s3://${bucket}?endpoint=${endpoint}`, { credentials });
     const at = { Bucket: bucket, Key: `team/${anchorKey(world.keys.origin, 'a')}` };
-    const { Versions: [only, ...others] = [] } = await client.send(new ListObjectVersionsCommand({ Bucket: bucket }));
+    const { Versions: [only, ...others] = [] } = await client.send(
+      new ListObjectVersionsCommand({ Bucket: bucket, Prefix: at.Key }),
+    );
     assert.deepEqual([others.length, only!.Key], [0, at.Key]);
     await assert.rejects(client.send(new DeleteObjectCommand({ ...at, VersionId: only!.VersionId! })));
 
@@ -81,6 +87,75 @@ for (const [name, { skip, endpoint }] of Object.entries({ rgw, moto })) {
     const later = await check(world, bucket);
     assert.deepEqual([later.verdict, later.guarantee], ['verified', 'external-immutable']);
     assert.ok(later.findings.some(({ code }) => code === 'anchor-foreign-version'));
+  });
+
+  test(`${name}: junk that was there first keeps no seal out, and a genuine rival alarms`, options, async () => {
+    await using world = await openWorld();
+    const bucket = await newBucket(true);
+    const { client } = openS3Place(`s3://${bucket}?endpoint=${endpoint}`, { credentials });
+    const put = (runId: string, body: Buffer | string) =>
+      client.send(new PutObjectCommand({ Bucket: bucket, Key: `team/${anchorKey(world.keys.origin, runId)}`, Body: body })); // prettier-ignore
+    await put('a', 'junk');
+    await recordRun(world, 'a');
+    const anchors = [anchorIn(world, bucket)];
+    assert.deepEqual(await world.sealer({ anchors }).advance(), { sealed: ['a'], pending: 0 });
+    assert.equal((await check(world, bucket)).guarantee, 'external-immutable');
+    // Another junk version on top, and a controller that died before it could write down that it had anchored.
+    await put('a', 'more junk');
+    world.db.exec("UPDATE seal SET stage = 'witnessed'");
+    assert.deepEqual(await world.sealer({ anchors }).advance(), { sealed: ['a'], pending: 0 });
+    const { Versions: versions = [] } = await client.send(
+      new ListObjectVersionsCommand({ Bucket: bucket, Prefix: `team/${anchorKey(world.keys.origin, 'a')}` }),
+    );
+    assert.equal(versions.length, 3, 'one version of ours');
+
+    // The same keys in another database: what an operator does who tells two stories.
+    await using other = await openWorld();
+    await recordRun(other, 'b', 1);
+    await other.sealer({ keys: world.keys, anchors }).advance();
+    await recordRun(world, 'b', 2);
+    await recordRun(world, 'c', 1);
+    const { sealed, pending, error } = await world.sealer({ anchors }).advance();
+    assert.deepEqual([sealed, pending, error?.code], [['c'], 1, 'CONFLICT']);
+    assert.match(error!.message, /holds another, genuine object/);
+  });
+
+  test(`${name}: every checkpoint is kept, and a database that is behind them is refused`, options, async () => {
+    await using world = await openWorld();
+    const bucket = await newBucket(true);
+    const anchors = [anchorIn(world, bucket)];
+    await recordRun(world, 'a');
+    await world.sealer({ anchors }).advance();
+    const backup = join(world.dir, 'backup');
+    cpSync(join(world.dir, 'storage'), join(backup, 'storage'), { recursive: true });
+    cpSync(join(world.dir, 'keys'), join(backup, 'keys'), { recursive: true });
+    await world.db.backup(join(backup, 'state.db'));
+    await recordRun(world, 'b');
+    await world.sealer({ anchors }).advance();
+    await world.sealer({ anchors }).checkLog();
+    const { Versions: kept = [] } = await openS3Place(`s3://${bucket}?endpoint=${endpoint}`, {
+      credentials,
+    }).client.send(
+      new ListObjectVersionsCommand({ Bucket: bucket, Prefix: `team/${checkpointAnchorPrefix(world.keys.origin)}` }),
+    );
+    assert.deepEqual(kept.map(({ Key: key }) => Number(key!.split('/').at(-1))), [1, 2]); // prettier-ignore
+    assert.deepEqual(
+      (await anchors[0]!.checkpointsAfter(1)).map((note) => note.split('\n')[1]),
+      ['2'],
+    );
+    // The storage went back with it: only what nobody can take back knows better.
+    await using restored = await openWorld(backup);
+    const behind = restored.sealer({ anchors }).checkLog();
+    await assert.rejects(behind, { code: 'CONFLICT', message: /the anchor worm has seen 2 entries of this log, the database has 1/ }); // prettier-ignore
+    // Junk says nothing, and a bucket that cannot be reached keeps nobody from starting.
+    const { client } = openS3Place(`s3://${bucket}?endpoint=${endpoint}`, { credentials });
+    await client.send(new PutObjectCommand({ Bucket: bucket, Key: `team/${checkpointAnchorKey(world.keys.origin, 9)}`, Body: 'junk' })); // prettier-ignore
+    await world.sealer({ anchors }).checkLog();
+    const problems: string[] = [];
+    await restored
+      .sealer({ anchors: [anchorIn(world, bucket, 'http://127.0.0.1:1')] })
+      .checkLog(({ message }) => void problems.push(message));
+    assert.match(problems[0]!, /the anchor worm does not say how much of the log it has/);
   });
 
   test(`${name}: a bucket without Object Lock anchors nothing, and the seal waits`, options, async () => {

@@ -9,6 +9,7 @@ import { toSignedEntity, toTrustMaterial, Verifier } from '@sigstore/verify';
 import { parseCanonical } from '@pangolin/contracts/canonical';
 import { sha256 } from '@pangolin/contracts/digest';
 import { lowS, pae } from '@pangolin/contracts/dsse';
+import { PangolinError } from '@pangolin/contracts/errors';
 import { CHECKPOINT, eventsKey, LOG, sealKey, statementsKey, tileKey } from '@pangolin/contracts/layout';
 import {
   append,
@@ -402,18 +403,27 @@ test('tokens, cosignatures and anchors become part of the seal, each asked once'
       const signature = sign(null, Buffer.from(text), privateKey);
       return { name: witnessKey.name, keyId: noteKeyId(witnessKey), signature };
     },
+    ahead: async () => undefined,
   };
   const stamped: Buffer[] = [];
   const anchored = new Map<string, Buffer>();
+  const checkpoints = new Map<number, string>();
   const outside = {
     timestamps: [{ id: 'tsa', stamp: async (signature: Buffer) => (stamped.push(signature), Buffer.from('token')) }],
     witnesses: [witness],
-    anchors: [{ id: 'worm', put: async (runId: string, seal: Buffer) => void anchored.set(runId, seal) }],
+    anchors: [
+      {
+        id: 'worm',
+        put: async (runId: string, seal: Buffer) => void anchored.set(runId, seal),
+        putCheckpoint: async (size: number, note: string) => void checkpoints.set(size, note),
+        checkpointsAfter: async () => [],
+      },
+    ],
   };
   for (const runId of ['a', 'b']) await recordRun(world, runId);
-  await world.sealer(outside).advance();
+  assert.equal((await world.sealer(outside).advance()).error, undefined);
   await recordRun(world, 'c');
-  await world.sealer(outside).advance();
+  assert.equal((await world.sealer(outside).advance()).error, undefined);
   assert.deepEqual(asked, [0, 2]);
   assert.equal(stamped.length, 3);
   for (const runId of ['a', 'b', 'c']) {
@@ -432,6 +442,38 @@ test('tokens, cosignatures and anchors become part of the seal, each asked once'
   }
   const published = parseNote((await world.store.get(CHECKPOINT)).toString('utf8'));
   assert.equal(published.signatures.length, 2);
+  // Every checkpoint, with the cosignature that it got.
+  assert.deepEqual([...checkpoints.keys()], [2, 3]);
+  assert.deepEqual(parseNote(checkpoints.get(3)!), published);
+});
+
+test('seals that wait for one anchor keep no later run from being signed, logged and anchored elsewhere', async () => {
+  await using world = await openWorld();
+  const kept: string[] = [];
+  const anchorOf = (id: string, put: (runId: string) => Promise<void>) => ({
+    id,
+    put,
+    putCheckpoint: async () => undefined,
+    checkpointsAfter: async () => [],
+  });
+  const down = async () => {
+    throw new PangolinError('UNAVAILABLE', 'it is down');
+  };
+  const anchors = [anchorOf('down', down), anchorOf('up', async (runId) => void kept.push(runId))];
+  await recordRun(world, 'first');
+  const sealer = world.sealer({ anchors });
+  await sealer.advance();
+  // As many as one call takes up, all stuck behind it.
+  const copy = world.db.prepare(
+    'INSERT INTO seal SELECT sn + ?, run_id || ?, stage, payload, sig, keyid, public_key, tokens, log_index, checkpoint_size FROM seal WHERE run_id = ?',
+  );
+  for (let at = 1; at <= 600; at++) copy.run(at, `-${at}`, 'first');
+  await recordRun(world, 'last');
+  const { pending, error } = await sealer.advance();
+  assert.deepEqual([pending, error?.code], [602, 'UNAVAILABLE']);
+  assert.match(error!.message, /the anchor down: it is down/);
+  assert.equal(world.evidence.sealOf('last')!.stage, 'witnessed');
+  assert.ok(kept.includes('first'));
 });
 
 test('one that gives up is left out, one that fails is asked again', async () => {
@@ -463,6 +505,7 @@ test('a witness that has signed is not asked again for one that has not', async 
       if (failures-- > 0) throw new Error('no answer');
       return { name, keyId: Buffer.alloc(4), signature: Buffer.alloc(72) };
     },
+    ahead: async () => undefined,
   });
   const sealer = world.sealer({ witnesses: [witnessOf('second', 0), witnessOf('first', 1)] });
   const { error } = await sealer.advance();

@@ -18,7 +18,7 @@ import { exportBundle } from '@pangolin/storage/bundle';
 import { memoryReader } from '@pangolin/verify/readers/memory';
 import type { Report } from '@pangolin/verify/report';
 import { verifyBundle } from '@pangolin/verify/verify';
-import { makeAuthority, serveAuthority, serveHttp, type KeyKind } from './tsa.ts';
+import { makeAuthority, reply, serveAuthority, serveHttp, type KeyKind } from './tsa.ts';
 import { openWorld, recordRun, type World } from './world.ts';
 
 const quick = { timeoutMs: 5000, tries: 2, pauseMs: 1, restMs: 60_000 };
@@ -139,6 +139,45 @@ for (const [what, answer, requests] of outages) {
     assert.ok(report.findings.some(({ code }) => code === 'timestamp-missing'));
   });
 }
+
+test('a token that no auditor would accept is left out: it would spoil the seal', async () => {
+  using authority = makeAuthority();
+  await using served = await serveAuthority(authority);
+  await using bent = await serveHttp(async (query, response) => {
+    const token = await reply(authority, query);
+    // The signature is the last thing in it.
+    token[token.length - 1]! ^= 1;
+    response.writeHead(200, { 'content-type': 'application/timestamp-reply' }).end(token);
+  });
+  const problems: string[] = [];
+  const ask = (url: string, now = Date.now) =>
+    rfc3161Authority({ id: 'tsa', url, now, ...quick, onGivenUp: ({ message }) => void problems.push(message) });
+  await using world = await openWorld();
+  await recordRun(world, 'a');
+  const timestamps = [ask(bent.url), ask(served.url, () => Date.now() + 3_600_000)];
+  assert.deepEqual(await world.sealer({ timestamps }).advance(), { sealed: ['a'], pending: 0 });
+  assert.deepEqual(tokensOf(await sealOf(world, 'a')), []);
+  for (const [at, why] of [/does not verify/, /its clock says .* and ours/].entries()) {
+    assert.match(problems[at]!, why);
+  }
+  const report = await check(world, 'a', { ...trustDocument(world.keys), tsaRoots: [authority.rootPem] });
+  assert.deepEqual([report.verdict, report.timeTier], ['verified', 'asserted']);
+  assert.ok(report.findings.some(({ code }) => code === 'timestamp-missing'));
+});
+
+test('a controller that stops gives up no time stamp: the next one asks again', async () => {
+  await using silent = await serveHttp(() => {});
+  await using world = await openWorld();
+  await recordRun(world, 'a');
+  const stop = new AbortController();
+  const timestamps = [rfc3161Authority({ id: 'tsa', url: silent.url, signal: stop.signal })];
+  const advance = world.sealer({ timestamps }).advance();
+  while (silent.requests() === 0) await new Promise((resolve) => setImmediate(resolve));
+  stop.abort();
+  const { sealed, error } = await advance;
+  assert.deepEqual([sealed, world.evidence.sealOf('a')!.stage], [[], 'signed']);
+  assert.match(error!.message, /the controller stops/);
+});
 
 test('an authority that was given up is left alone for a while', async () => {
   await using served = await serveHttp((_, response) => void response.writeHead(503).end());

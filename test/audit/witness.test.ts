@@ -113,6 +113,8 @@ test('a log that was forked gets no cosignature, and the seal goes on without', 
 const liars: Readonly<Record<string, readonly [Lies, RegExp]>> = {
   'signs another checkpoint': [{ text: (text) => text.replace(/\n\d+\n/, '\n999\n') }, /does not verify/],
   'signs without a time': [{ time: () => 0n }, /does not verify/],
+  'has a clock of its own': [{ time: () => 4_000_000_000n }, /its clock says 2096-/],
+  'lives in the past': [{ time: () => 1_000_000_000n }, /its clock says 2001-/],
   'sends an empty answer': [{ answer: () => [200, ''] }, /no cosignature/],
   'sends the line of nobody': [
     { answer: () => [200, `\u2014 x ${Buffer.alloc(76).toString('base64')}\n`] },
@@ -137,6 +139,34 @@ for (const [what, [lies, why]] of Object.entries(liars)) {
     assert.deepEqual([report.verdict, report.guarantee, report.cosignatures], ['verified', 'detect', 0]);
   });
 }
+
+test('a witness that has seen more keeps a restored database from starting; one that cannot be asked does not', async () => {
+  await using world = await openWorld();
+  await using restored = await openWorld();
+  const log = world.keys.log.note;
+  await using server = await serveWitness(log, 'w.example');
+  const witnesses = [tlogWitness({ url: server.url, vkey: server.vkey, ...quick })];
+  const behind = { keys: world.keys, witnesses };
+  for (const runId of ['a', 'b']) {
+    await recordRun(world, runId);
+    await world.sealer({ witnesses }).advance();
+  }
+  await world.sealer({ witnesses }).checkLog();
+  await recordRun(restored, 'a');
+  await restored.sealer({ keys: world.keys }).advance();
+  await assert.rejects(restored.sealer(behind).checkLog(), { code: 'CONFLICT', message: /the witness w\.example has seen 2 entries of this log, the database has 1/ }); // prettier-ignore
+  // As many entries, and other ones.
+  await recordRun(restored, 'x');
+  await restored.sealer({ keys: world.keys }).advance();
+  await assert.rejects(restored.sealer(behind).checkLog(), { code: 'CONFLICT', message: /has seen another log of 2 entries/ }); // prettier-ignore
+  assert.equal(server.seen()!.size, 2);
+  await using silent = await serveHttp(() => {});
+  const problems: string[] = [];
+  await restored
+    .sealer({ keys: world.keys, witnesses: [tlogWitness({ url: silent.url, vkey: server.vkey, timeoutMs: 50 })] })
+    .checkLog(({ message }) => void problems.push(message));
+  assert.match(problems[0]!, /does not say how much of the log it has/);
+});
 
 test('a witness that hangs is given up', async () => {
   await using world = await openWorld();

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { messageOf } from '@pangolin/contracts/errors';
 import { command } from '../command.ts';
 import type { Context } from '../context.ts';
+import { lagOf, readEvidenceStatus } from '../read/evidence.ts';
 import { readLease, seemsServed } from '../read/receipts.ts';
 import { printable } from '../terminal.ts';
 
@@ -19,7 +20,7 @@ export const doctor = command({
   description: 'Check this machine and this storage, and say what to do about what is missing',
   args: {},
   async run(_args, context) {
-    const checks = { node: nodeVersion, git: gitVersion, storage, docker, controller };
+    const checks = { node: nodeVersion, git: gitVersion, storage, docker, controller, evidence };
     const found = await Promise.all(
       Object.entries(checks).map(async ([name, check]) => ({ name, ...(await check(context)) })),
     );
@@ -103,5 +104,19 @@ async function controller(context: Context): Promise<Finding> {
     return { status: 'warn', message: 'the controller that served this storage last has ended', hint };
   } catch {
     return { status: 'warn', message: 'the storage cannot be read', hint };
+  }
+}
+
+async function evidence(context: Context): Promise<Finding> {
+  const hint = 'Work goes on and no seal is lost; see docs/operate.md, "Evidence that is behind".';
+  try {
+    const status = await readEvidenceStatus(await context.open());
+    const behind = status ? lagOf(status) : [];
+    if (behind.length > 0) return { status: 'warn', message: behind.join(' '), hint };
+    const names = (status?.services ?? []).map(({ kind, id }) => `${kind} ${id}`);
+    const vouch = names.length === 0 ? 'nobody outside vouches for seals' : `${names.join(', ')} vouch for seals`;
+    return { status: 'ok', message: `no seal is behind; ${vouch}` };
+  } catch {
+    return { status: 'warn', message: 'the storage cannot be read' };
   }
 }

@@ -1,17 +1,26 @@
 /** From `pangolin.yaml` to those who vouch from outside, and to what an auditor has to know of them. */
 import type { EvidenceConfig } from '@pangolin/contracts/config';
 import type { PangolinError } from '@pangolin/contracts/errors';
+import type { ServiceKind } from '@pangolin/contracts/evidence-status';
+import { parseVkey } from '@pangolin/contracts/note';
 import type { TrustDocument } from '@pangolin/contracts/trust';
 import { s3LockAnchor } from './anchors/s3-lock.ts';
+import type { Keys } from './keys.ts';
+import type { Lag } from './lag.ts';
+import { rivalsOf } from './rivals.ts';
+import type { Patience } from './patience.ts';
 import type { SealerOptions } from './sealer.ts';
 import { rfc3161Authority } from './timestamps/rfc3161.ts';
 import { tlogWitness } from './witness.ts';
 
 export interface Surroundings {
-  /** Of the deployment's log. */
-  readonly origin: string;
+  readonly keys: Keys;
   /** Epoch milliseconds. */
   readonly now: () => number;
+  /** Shows who does not answer. */
+  readonly lag: Lag;
+  /** Ends what is under way: the controller stops. */
+  readonly signal?: AbortSignal;
   /** Told whenever a time stamp or cosignature is missing from a seal because somebody did not answer. */
   readonly onGivenUp: (problem: PangolinError) => void;
 }
@@ -19,12 +28,22 @@ export interface Surroundings {
 /** For `createSealer`. Makes no request. @throws PangolinError INVALID for a key that is none of a witness. */
 export function evidenceOptions(
   { timestamp = [], witnesses = [], anchors = [] }: EvidenceConfig,
-  { origin, now, onGivenUp }: Surroundings,
+  { keys, now, lag, signal, onGivenUp }: Surroundings,
 ): Required<Pick<SealerOptions, 'timestamps' | 'witnesses' | 'anchors'>> {
+  const stop = signal && { signal };
+  const patience = (kind: ServiceKind, id: string): Patience => {
+    const { answered, failed } = lag.service(kind, id);
+    return { ...stop, onAnswered: answered, onGivenUp: (problem) => (failed(problem), onGivenUp(problem)) };
+  };
+  for (const { id } of anchors) lag.service('anchor', id);
   return {
-    timestamps: timestamp.map(({ id, url }) => rfc3161Authority({ id, url, onGivenUp })),
-    witnesses: witnesses.map(({ url, vkey }) => tlogWitness({ url, vkey, onGivenUp })),
-    anchors: anchors.map(({ type: _, ...anchor }) => s3LockAnchor({ ...anchor, origin, now })),
+    timestamps: timestamp.map(({ id, url }) => rfc3161Authority({ id, url, now, ...patience('timestamp', id) })),
+    witnesses: witnesses.map(({ url, vkey }) =>
+      tlogWitness({ url, vkey, now, ...patience('witness', parseVkey(vkey).name) }),
+    ),
+    anchors: anchors.map(({ type: _, ...anchor }) =>
+      s3LockAnchor({ ...anchor, ...stop, origin: keys.origin, rivals: rivalsOf(keys), now }),
+    ),
   };
 }
 

@@ -5,7 +5,8 @@ export interface Exchange {
   readonly url: string;
   readonly contentType: string;
   readonly body: Uint8Array;
-  readonly timeoutMs: number;
+  /** Ends the exchange. */
+  readonly signal: AbortSignal;
   /** Bytes of an answer; more is an error. */
   readonly bytesMax: number;
 }
@@ -17,14 +18,14 @@ export interface Answer {
 }
 
 /** POSTs. @throws PangolinError UNAVAILABLE when there is no whole answer in time. */
-export async function post({ url, contentType, body, timeoutMs, bytesMax }: Exchange): Promise<Answer> {
+export async function post({ url, contentType, body, signal, bytesMax }: Exchange): Promise<Answer> {
   try {
     const response = await fetch(url, {
       method: 'POST',
       headers: { 'content-type': contentType },
       body: Buffer.from(body),
       redirect: 'error',
-      signal: AbortSignal.timeout(timeoutMs),
+      signal,
     });
     const chunks: Uint8Array[] = [];
     let length = 0;

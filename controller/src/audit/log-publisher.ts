@@ -72,7 +72,12 @@ export class LogPublisher {
   async #writeTiles(from: number, to: number): Promise<void> {
     for (const tile of tilesBetween(from, to)) {
       const bytes = this.#tileBytes(tile);
-      await putOnce(this.#store, tileKey(tilePath(tile)), sha256(bytes), () => bytes);
+      const key = tileKey(tilePath(tile));
+      await putOnce(this.#store, key, sha256(bytes), () => bytes);
+      // A checkpoint over tiles that nobody can read would be for good.
+      if (!(await this.#store.get(key)).equals(bytes)) {
+        throw new PangolinError('INTEGRITY', `the storage returns other bytes for ${key} than were written`);
+      }
     }
   }
 

@@ -1,6 +1,7 @@
 /**
  * Who may vouch for a seal from outside the deployment. All are optional, and none may block work: each has its own
- * deadline, and answers undefined when it has given up; the seal then goes without. What they throw is tried again.
+ * deadline, and time stamps and cosignatures are undefined when it has given up; the seal then goes without. What is
+ * thrown is tried again.
  */
 import type { NoteSignature } from '@pangolin/contracts/note';
 
@@ -25,11 +26,20 @@ export interface Witness {
     readonly proofFrom: (oldSize: number) => readonly Buffer[] | undefined;
     readonly note: string;
   }): Promise<NoteSignature | undefined>;
+  /**
+   * The size that it says it has seen when that is more than `size`, or `size` itself when it has seen another log of
+   * that size; else undefined. One try. @throws PangolinError when it gives no answer that can be used.
+   */
+  ahead(size: number, note: string): Promise<number | undefined>;
 }
 
-/** Keeps seals where the operator cannot change them. */
+/** Keeps seals and checkpoints where the operator cannot change them. */
 export interface Anchor {
   readonly id: string;
   /** Idempotent. @throws PangolinError CONFLICT when another seal of this run is there. */
   put(runId: string, seal: Buffer): Promise<void>;
+  /** Idempotent. @throws PangolinError CONFLICT when another checkpoint of this size is there. */
+  putCheckpoint(size: number, note: string): Promise<void>;
+  /** The notes that are kept of checkpoints larger than `size`, genuine or not. One try. */
+  checkpointsAfter(size: number): Promise<readonly string[]>;
 }

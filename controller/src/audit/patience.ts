@@ -14,12 +14,15 @@ export interface Patience {
   readonly pauseMs?: number;
   /** Nobody is asked for so long after a try that gave up, in ms. Default 60 s. */
   readonly restMs?: number;
-  /** Told once whenever it gives up: the seal goes on without, and somebody has to see that. */
+  /** Ends every wait: the controller stops, and the next one asks again. */
+  readonly signal?: AbortSignal;
+  /** Told whenever it gives up: the seal goes on without, and somebody has to see that. */
   readonly onGivenUp?: (problem: PangolinError) => void;
+  /** Told whenever it had an answer that can be used. */
+  readonly onAnswered?: () => void;
 }
 
 export class Patient {
-  readonly timeoutMs: number;
   readonly #what: string;
   readonly #patience: Patience;
   #restsUntil = 0;
@@ -28,27 +31,43 @@ export class Patient {
   constructor(what: string, patience: Patience) {
     this.#what = what;
     this.#patience = patience;
-    this.timeoutMs = patience.timeoutMs ?? 10_000;
   }
 
-  /** Undefined when it gave up, or rests. What is not UNAVAILABLE is not tried again; CONFLICT and INTEGRITY are thrown. */
+  /** Ends one try: its deadline, or that the controller stops. */
+  deadline(): AbortSignal {
+    const { timeoutMs = 10_000, signal } = this.#patience;
+    const timeout = AbortSignal.timeout(timeoutMs);
+    return signal ? AbortSignal.any([signal, timeout]) : timeout;
+  }
+
+  /**
+   * Undefined when it gave up, or rests. What is not UNAVAILABLE is not tried again.
+   * @throws PangolinError UNAVAILABLE when the controller stops: then nothing goes without.
+   */
   async ask<T>(attempt: () => Promise<T>): Promise<T | undefined> {
-    const { tries = 3, pauseMs = 1000, restMs = 60_000, onGivenUp } = this.#patience;
+    const { tries = 3, pauseMs = 1000, restMs = 60_000, signal, onGivenUp, onAnswered } = this.#patience;
     if (performance.now() < this.#restsUntil) return undefined;
     for (let count = 1; ; count++) {
       try {
-        return await attempt();
+        const answer = await attempt();
+        onAnswered?.();
+        return answer;
       } catch (cause) {
-        if (isPangolinError(cause, 'CONFLICT') || isPangolinError(cause, 'INTEGRITY')) throw cause;
+        if (signal?.aborted === true) throw new PangolinError('UNAVAILABLE', 'the controller stops', { cause });
         const again = isPangolinError(cause, 'UNAVAILABLE');
         if (again && count < tries) {
-          await delay(pauseMs * 2 ** (count - 1));
+          await delay(pauseMs * 2 ** (count - 1), undefined, signal && { signal }).catch(() => undefined);
           continue;
         }
         if (again) this.#restsUntil = performance.now() + restMs;
-        onGivenUp?.(new PangolinError('UNAVAILABLE', `${this.#what}: ${messageOf(cause)}`, { cause }));
+        onGivenUp?.(
+          new PangolinError('UNAVAILABLE', `${this.#what}: ${messageOf(cause)}`, { cause, ...hintOf(cause) }),
+        );
         return undefined;
       }
     }
   }
 }
+
+const hintOf = (error: unknown): { readonly hint?: string } =>
+  isPangolinError(error) && error.hint !== undefined ? { hint: error.hint } : {};

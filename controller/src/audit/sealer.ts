@@ -5,19 +5,21 @@
  */
 import { Readable } from 'node:stream';
 import { sha256, sha256Stream, type Sha256 } from '@pangolin/contracts/digest';
-import { lowS, pae, PAYLOAD_TYPE, type Envelope } from '@pangolin/contracts/dsse';
+import { lowS, pae } from '@pangolin/contracts/dsse';
 import { isPangolinError, messageOf, PangolinError } from '@pangolin/contracts/errors';
 import { eventsKey, sealKey, statementsKey } from '@pangolin/contracts/layout';
-import { formatNote, noteKeyHash, parseNote } from '@pangolin/contracts/note';
-import { sigstoreBundleBytes } from '@pangolin/contracts/sigstore-bundle';
-import { consistencyProof, hashedRekordLeaf, inclusionProof } from '@pangolin/contracts/tlog';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import type { EvidenceStore, SealChange, SealRow, SealStage } from '../store/evidence.ts';
 import type { Keys } from './keys.ts';
+import { Anchoring } from './anchoring.ts';
+import { Lag } from './lag.ts';
+import { assertNotBehind } from './behind.ts';
 import { LogPublisher } from './log-publisher.ts';
 import type { Anchor, TimestampAuthority, Witness } from './outside.ts';
 import { putOnce } from './put-once.ts';
+import { sealBundle, sealLeaf } from './seal-bundle.ts';
 import { runSealStatement } from './statements.ts';
+import { cosignCheckpoint } from './witnessing.ts';
 
 export interface SealerOptions {
   readonly db: EvidenceStore;
@@ -30,6 +32,10 @@ export interface SealerOptions {
   readonly timestamps?: readonly TimestampAuthority[];
   readonly witnesses?: readonly Witness[];
   readonly anchors?: readonly Anchor[];
+  /** Shows who waits for whom. */
+  readonly lag?: Lag;
+  /** How long an anchor that failed is left alone, in ms. Default 10 s. */
+  readonly anchorRestMs?: number;
 }
 
 export interface SealProgress {
@@ -44,8 +50,11 @@ export interface SealProgress {
 export interface Sealer {
   /** Takes every queued seal as far as it goes; what fails is in `error`. A second call joins one that is under way. */
   advance(): Promise<SealProgress>;
-  /** Call before the first `advance`. @throws PangolinError CONFLICT, INTEGRITY: the log must not go on. */
-  checkLog(): Promise<void>;
+  /**
+   * Call before the first `advance`. Who cannot be asked is told to `onUnknown` and keeps nobody from starting.
+   * @throws PangolinError CONFLICT, INTEGRITY: the log must not go on.
+   */
+  checkLog(onUnknown?: (problem: PangolinError) => void): Promise<void>;
 }
 
 /** Seals taken up by one call; they share one checkpoint. */
@@ -57,7 +66,7 @@ export function createSealer(options: SealerOptions): Sealer {
   const sealing = new Sealing(options);
   let running: Promise<SealProgress> | undefined;
   return {
-    checkLog: () => sealing.publisher.check(),
+    checkLog: (onUnknown = () => undefined) => sealing.check(onUnknown),
     advance: () => (running ??= sealing.advance().finally(() => (running = undefined))),
   };
 }
@@ -69,7 +78,9 @@ interface Step {
 }
 
 class Sealing {
-  readonly publisher: LogPublisher;
+  readonly #publisher: LogPublisher;
+  readonly #anchoring: Anchoring;
+  readonly #lag: Lag;
   readonly #options: SealerOptions;
   readonly #evidence: EvidenceStore;
   readonly #steps: Partial<Record<SealStage, Step>>;
@@ -79,7 +90,9 @@ class Sealing {
   constructor(options: SealerOptions) {
     this.#options = options;
     this.#evidence = options.db;
-    this.publisher = new LogPublisher(options.db, options.store, options.keys.log);
+    this.#publisher = new LogPublisher(options.db, options.store, options.keys.log);
+    this.#lag = options.lag ?? new Lag(options);
+    this.#anchoring = new Anchoring(options.anchors ?? [], this.#lag, options.anchorRestMs);
     this.#steps = {
       open: { to: 'uploaded', work: (row) => this.#upload(row) },
       uploaded: { to: 'signed', work: (row) => this.#sign(row) },
@@ -90,21 +103,30 @@ class Sealing {
     };
   }
 
+  async check(onUnknown: (problem: PangolinError) => void): Promise<void> {
+    await this.#publisher.check();
+    await assertNotBehind(this.#options, onUnknown);
+    await this.#lag.publish();
+  }
+
   async advance(): Promise<SealProgress> {
     this.#sealed = [];
     this.#error = undefined;
-    await this.#attempt('seals are not read', async () => {
-      await this.#drive(['open', 'uploaded', 'signed']);
-      await this.#attempt('the log is not published', () => this.#log());
-      await this.#drive(['witnessed', 'anchored']);
-    });
+    await this.#lag.during(() =>
+      this.#attempt('seals are not read', async () => {
+        await this.#drive(['open', 'uploaded', 'signed']);
+        await this.#attempt('the log is not published', () => this.#log());
+        await this.#drive(['witnessed', 'anchored']);
+        await this.#attempt('a checkpoint is not anchored', () => this.#anchorCheckpoints());
+      }),
+    );
     const pending = await this.#evidence.transact(() => this.#evidence.pendingSealCount());
     return { sealed: this.#sealed, pending, ...(this.#error !== undefined && { error: this.#error }) };
   }
 
   /** Takes each run that is at one of `stages` through the steps; one that fails does not stop the others. */
   async #drive(stages: readonly SealStage[]): Promise<void> {
-    const rows = (await this.#pending()).filter((row) => stages.includes(row.stage));
+    const rows = await this.#at(...stages);
     const worker = async (): Promise<void> => {
       for (let row = rows.shift(); row; row = rows.shift()) await this.#sealOne(row);
     };
@@ -112,11 +134,16 @@ class Sealing {
   }
 
   async #sealOne(row: SealRow): Promise<void> {
-    await this.#attempt(`the run ${row.run_id} is not sealed`, async () => {
-      for (let at = row, step = this.#steps[at.stage]; step; step = this.#steps[at.stage]) {
-        at = await this.#take(at, step);
-      }
-    });
+    await this.#attempt(
+      `the run ${row.run_id} is not sealed`,
+      async () => {
+        this.#lag.resumed(row.run_id);
+        for (let at = row, step = this.#steps[at.stage]; step; step = this.#steps[at.stage]) {
+          at = await this.#take(at, step);
+        }
+      },
+      row.run_id,
+    );
   }
 
   async #take(row: SealRow, step: Step): Promise<SealRow> {
@@ -178,6 +205,7 @@ class Sealing {
     for (const authority of this.#options.timestamps ?? []) {
       const token = await authority.stamp(row.sig!);
       if (token) tokens[authority.id] = token.toString('base64');
+      else this.#lag.service('timestamp', authority.id).missed(1);
     }
     return { tokens: JSON.stringify(tokens) };
   }
@@ -185,109 +213,66 @@ class Sealing {
   /** `stamped` → `logged` → `checkpointed` → `witnessed`, for all runs at once. */
   async #log(): Promise<void> {
     const evidence = this.#evidence;
-    await this.#together('stamped', 'logged', (row) => {
-      const leaf = hashedRekordLeaf(envelopeOf(row), row.public_key!);
-      return { log_index: evidence.log.append(`seal/${row.run_id}`, leaf) };
-    });
-    if ((await this.#pending()).some((row) => row.stage === 'logged')) {
-      const { size } = await this.publisher.publish();
+    await this.#together('stamped', 'logged', (row) => ({
+      log_index: evidence.log.append(`seal/${row.run_id}`, sealLeaf(row)),
+    }));
+    if ((await this.#at('logged')).length > 0) {
+      const { size } = await this.#publisher.publish();
       await this.#together('logged', 'checkpointed', () => ({ checkpoint_size: size }));
     }
-    const sizes = (await this.#pending()).flatMap((row) =>
-      row.stage === 'checkpointed' ? [row.checkpoint_size!] : [],
-    );
-    for (const size of new Set(sizes)) await this.#witness(size);
+    const waiting = await this.#at('checkpointed');
+    for (const size of new Set(waiting.map((row) => row.checkpoint_size!))) {
+      const seals = waiting.filter((row) => row.checkpoint_size === size).length;
+      for (const witness of this.#options.witnesses ?? []) {
+        const cosigned = await cosignCheckpoint(evidence, witness, size);
+        if (!cosigned) this.#lag.service('witness', witness.name).missed(seals);
+      }
+      if (evidence.log.size() === size) await this.#publisher.publish();
+    }
     await this.#together('checkpointed', 'witnessed', () => ({}));
   }
 
   /** Moves every run from one stage to the next in one transaction. */
   async #together(from: SealStage, to: SealStage, change: (row: SealRow) => SealChange): Promise<void> {
     await this.#evidence.transact(() => {
-      for (const row of this.#evidence.pendingSeals(BATCH)) {
-        if (row.stage === from) this.#evidence.advanceSeal(row.run_id, from, to, change(row));
+      for (const row of this.#evidence.sealsAt([from], BATCH)) {
+        this.#evidence.advanceSeal(row.run_id, from, to, change(row));
       }
     });
   }
 
-  async #witness(size: number): Promise<void> {
-    const { log } = this.#evidence;
-    for (const witness of this.#options.witnesses ?? []) {
-      const oldSize = log.witnessedSize(witness.name);
-      // A witness only looks forward: a checkpoint behind its newest one goes without.
-      if (oldSize >= size) continue;
-      const { note } = log.checkpoint(size)!;
-      const proofFrom = (old: number): Buffer[] | undefined =>
-        old > size ? undefined : old === 0 ? [] : consistencyProof(old, size, log.hashAt);
-      const cosignature = await witness.cosign({ oldSize, proofFrom, note });
-      if (!cosignature) continue;
-      const { text, signatures } = parseNote(note);
-      const [own, ...others] = signatures;
-      const sorted = [...others, cosignature].sort((a, b) => (a.name < b.name ? -1 : 1));
-      await this.#evidence.transact(() => {
-        log.setNote(size, formatNote({ text, signatures: [own!, ...sorted] }));
-        log.setWitnessedSize(witness.name, size);
-      });
-    }
-    if (log.size() === size) await this.publisher.publish();
-  }
-
   async #anchor(row: SealRow): Promise<SealChange> {
-    const anchors = this.#options.anchors ?? [];
-    if (anchors.length === 0) return {};
-    const bytes = this.#bundle(row);
-    for (const anchor of anchors) await anchor.put(row.run_id, bytes);
+    const { keys } = this.#options;
+    await this.#anchoring.put(row.run_id, () => sealBundle(row, this.#evidence.log, keys.log.note));
     return {};
   }
 
+  /** A checkpoint counts once no witness can add to it any more. */
+  async #anchorCheckpoints(): Promise<void> {
+    if ((await this.#at('logged', 'checkpointed')).length > 0) return;
+    await this.#anchoring.putCheckpoints(this.#evidence);
+  }
+
   async #write(row: SealRow): Promise<SealChange> {
-    const bytes = this.#bundle(row);
+    const bytes = sealBundle(row, this.#evidence.log, this.#options.keys.log.note);
     await putOnce(this.#options.store, sealKey(row.run_id), sha256(bytes), () => bytes);
     return {};
   }
 
-  /** The same bytes every time: everything in them is stored, or follows from what is. */
-  #bundle(row: SealRow): Buffer {
-    const { log } = this.#evidence;
-    const envelope = envelopeOf(row);
-    const index = row.log_index!;
-    const { size, root, note } = log.checkpoint(row.checkpoint_size!)!;
-    const tokens = Object.values(JSON.parse(row.tokens!) as Record<string, string>);
-    return sigstoreBundleBytes({
-      envelope,
-      log: {
-        logId: noteKeyHash(this.#options.keys.log.note),
-        index,
-        treeSize: size,
-        root,
-        hashes: inclusionProof(index, size, log.hashAt),
-        checkpoint: note,
-        leaf: hashedRekordLeaf(envelope, row.public_key!),
-      },
-      timestamps: tokens.map((token) => Buffer.from(token, 'base64')),
-    });
+  #at(...stages: readonly SealStage[]): Promise<SealRow[]> {
+    return this.#evidence.transact(() => this.#evidence.sealsAt(stages, BATCH));
   }
 
-  #pending(): Promise<SealRow[]> {
-    return this.#evidence.transact(() => this.#evidence.pendingSeals(BATCH));
-  }
-
-  async #attempt(what: string, work: () => Promise<void>): Promise<void> {
+  async #attempt(what: string, work: () => Promise<void>, runId?: string): Promise<void> {
     try {
       await work();
     } catch (cause) {
       const known = isPangolinError(cause) ? cause : undefined;
+      if (runId !== undefined) this.#lag.failed(runId, messageOf(cause));
       this.#error ??= new PangolinError(known?.code ?? 'INTERNAL', `${what}: ${messageOf(cause)}`, {
         cause,
         ...(known?.hint !== undefined && { hint: known.hint }),
       });
     }
   }
-}
-
-function envelopeOf(row: SealRow): Envelope {
-  return {
-    payload: row.payload!.toString('base64'),
-    payloadType: PAYLOAD_TYPE,
-    signatures: [{ keyid: row.keyid!, sig: row.sig!.toString('base64') }],
-  };
 }

@@ -9,6 +9,7 @@ import {
   type NoteKey,
   type NoteSignature,
 } from '@pangolin/contracts/note';
+import { assertNear } from './clocks.ts';
 import { post, type Answer } from './http.ts';
 import type { Witness } from './outside.ts';
 import { Patient, type Patience } from './patience.ts';
@@ -19,13 +20,15 @@ const MOVES_MAX = 2;
 /**
  * @param url the submission prefix; `/add-checkpoint` comes behind it.
  * @param vkey what its cosignatures are checked with before they are kept (contracts/note).
+ * @param now epoch milliseconds.
  * @throws PangolinError INVALID for a vkey that is not one of a witness.
  */
 export function tlogWitness({
   url,
   vkey,
+  now = Date.now,
   ...patience
-}: { readonly url: string; readonly vkey: string } & Patience): Witness {
+}: { readonly url: string; readonly vkey: string; readonly now?: () => number } & Patience): Witness {
   const key = parseVkey(vkey);
   if (key.type !== NOTE_COSIGNATURE || key.publicKey.length !== 32) {
     throw new PangolinError('INVALID', `${key.name} is not a key of a witness`, {
@@ -33,14 +36,16 @@ export function tlogWitness({
     });
   }
   const patient = new Patient(`the witness ${key.name}`, patience);
-  const submit = (body: string): Promise<Answer> =>
-    post({
+  const submit = (old: number, proof: readonly Buffer[], note: string): Promise<Answer> => {
+    const lines = [`old ${old}`, ...proof.map((hash) => hash.toString('base64')), ''];
+    return post({
       url: `${url.replace(/\/+$/, '')}/add-checkpoint`,
       contentType: 'text/plain; charset=utf-8',
-      body: Buffer.from(body, 'utf8'),
-      timeoutMs: patient.timeoutMs,
+      body: Buffer.from(`${lines.join('\n')}\n${note}`, 'utf8'),
+      signal: patient.deadline(),
       bytesMax: NOTE_BYTES_MAX,
     });
+  };
   return {
     name: key.name,
     cosign: ({ oldSize, proofFrom, note }) =>
@@ -49,13 +54,20 @@ export function tlogWitness({
         for (let moves = 0; ; moves++) {
           const proof = proofFrom(old);
           if (!proof) throw new PangolinError('PRECONDITION', `it says that it has seen ${old} entries of this log already, which are not there or later`, { hint: AHEAD_HINT }); // prettier-ignore
-          const lines = [`old ${old}`, ...proof.map((hash) => hash.toString('base64')), ''];
-          const { status, body } = await submit(`${lines.join('\n')}\n${note}`);
-          if (status === 200) return cosignatureIn(body, note, key);
+          const { status, body } = await submit(old, proof, note);
+          if (status === 200) return cosignatureIn(body, note, key, now());
           if (status !== 409 || moves === MOVES_MAX) throw refusal(status);
           old = sizeIn(body);
         }
       }),
+    async ahead(size, note) {
+      // Equal sizes need no proof, so this says what it has seen and changes nothing there.
+      const { status, body } = await submit(size, [], note);
+      if (status === 200) return undefined;
+      if (status !== 409) throw refusal(status);
+      const seen = sizeIn(body);
+      return seen < size ? undefined : seen;
+    },
   };
 }
 
@@ -85,7 +97,7 @@ function sizeIn(body: Buffer): number {
 }
 
 /** It may send lines of other keys too; only one that verifies under its key is kept. */
-function cosignatureIn(body: Buffer, note: string, key: NoteKey): NoteSignature {
+function cosignatureIn(body: Buffer, note: string, key: NoteKey, now: number): NoteSignature {
   const { text } = parseNote(note);
   let signatures: readonly NoteSignature[];
   try {
@@ -93,7 +105,11 @@ function cosignatureIn(body: Buffer, note: string, key: NoteKey): NoteSignature 
   } catch (cause) {
     throw new PangolinError('DENIED', 'its answer is no cosignature', { cause });
   }
-  const found = signatures.find((each) => verifyCosignature(text, each, key) !== undefined);
-  if (!found) throw new PangolinError('DENIED', 'its cosignature does not verify');
-  return found;
+  for (const each of signatures) {
+    const at = verifyCosignature(text, each, key);
+    if (at === undefined) continue;
+    assertNear(at, now);
+    return each;
+  }
+  throw new PangolinError('DENIED', 'its cosignature does not verify');
 }

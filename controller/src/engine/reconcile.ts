@@ -27,6 +27,8 @@ export class Reconciler {
   readonly #publisher: Publisher;
   #sealAt = 0;
   #sealing: Promise<void> | undefined;
+  /** Why the last call could not do everything; told once. */
+  #sealProblem: string | undefined;
   #woken = true;
   #wakeUp: (() => void) | undefined;
   #sweepAt = 0;
@@ -124,15 +126,17 @@ export class Reconciler {
   /** Starts sealing when there is something to seal. Answers when to try again what failed. */
   #seal(): number | undefined {
     const { state, log, now } = this.#engine;
-    if (this.#sealing || !state.hasFinishedUnsealed()) return undefined;
+    if (this.#sealing || !(state.hasFinishedUnsealed() || this.#sealProblem !== undefined)) return undefined;
     if (now() < this.#sealAt) return this.#sealAt - now();
     this.#sealing = this.#seals
       .advance()
       .then(({ sealed, error }) => {
         for (const run of sealed) log.info({ run }, 'run sealed');
-        if (!error) return;
-        this.#sealAt = now() + RETRY_MS;
-        log.warn({ err: error }, `sealing is behind: ${error.message}`);
+        if (error) this.#sealAt = now() + RETRY_MS;
+        if (error && error.message !== this.#sealProblem) {
+          log.warn({ err: error }, `sealing is behind: ${error.message}`);
+        }
+        this.#sealProblem = error?.message;
       })
       .finally(() => {
         this.#sealing = undefined;

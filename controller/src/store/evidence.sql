@@ -30,9 +30,12 @@ CREATE TABLE IF NOT EXISTS log_checkpoint (size INTEGER PRIMARY KEY, root BLOB N
 -- The newest size that each witness has signed.
 CREATE TABLE IF NOT EXISTS witness (name TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;
 
+-- The newest checkpoint that each anchor keeps.
+CREATE TABLE IF NOT EXISTS checkpoint_anchor (anchor TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;
+
 -- One seal a run, and how far it has come. `tokens` is JSON, authority → base64 of its RFC 3161 response.
 CREATE TABLE IF NOT EXISTS seal (
   sn INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, stage TEXT NOT NULL,
   payload BLOB, sig BLOB, keyid TEXT, public_key BLOB, tokens TEXT, log_index INTEGER, checkpoint_size INTEGER
 );
-CREATE INDEX IF NOT EXISTS seal_pending ON seal (sn) WHERE stage <> 'sealed';
+CREATE INDEX IF NOT EXISTS seal_waiting ON seal (stage, sn) WHERE stage <> 'sealed';

@@ -179,13 +179,36 @@ export class EvidenceStore {
 
   /* ---- The progress of seals ---- */
 
-  /** Oldest first. Only outside a transaction: an uncommitted seal must not be worked on. */
-  pendingSeals(limit: number): SealRow[] {
-    return this.#prepare("SELECT * FROM seal WHERE stage <> 'sealed' ORDER BY sn LIMIT ?").all(limit) as SealRow[];
+  /**
+   * Those at one of `stages`, oldest first: seals that are stuck at one stage keep nobody from passing the others.
+   * Only outside a transaction: an uncommitted seal must not be worked on.
+   */
+  sealsAt(stages: readonly SealStage[], limit: number): SealRow[] {
+    const one = "SELECT * FROM seal WHERE stage <> 'sealed' AND stage = ? ORDER BY sn LIMIT ?";
+    return stages
+      .flatMap((stage) => this.#prepare(one).all(stage, limit) as (SealRow & { readonly sn: number })[])
+      .sort((a, b) => a.sn - b.sn);
+  }
+
+  /** Seals that are not finished, oldest first, and when their runs were completed, in epoch milliseconds. */
+  waitingSeals(limit: number): readonly {
+    readonly run_id: string;
+    readonly stage: Exclude<SealStage, 'sealed'>;
+    readonly completed_at: number;
+  }[] {
+    return this.#prepare(
+      "SELECT run_id, stage, last_at AS completed_at FROM seal JOIN run_tree USING (run_id) WHERE stage <> 'sealed' ORDER BY sn LIMIT ?",
+    ).all(limit) as ReturnType<EvidenceStore['waitingSeals']>[number][];
   }
 
   pendingSealCount(): number {
     return (this.#prepare("SELECT count(*) AS n FROM seal WHERE stage <> 'sealed'").get() as { n: number }).n;
+  }
+
+  /** Finished runs that no key has signed for yet: the key that was in use when they finished has to. */
+  unsignedSealCount(): number {
+    return (this.#prepare("SELECT count(*) AS n FROM seal WHERE stage IN ('open', 'uploaded')").get() as { n: number })
+      .n;
   }
 
   sealOf(runId: string): SealRow | undefined {

@@ -27,6 +27,9 @@ export class LogStore {
   readonly #lastCheckpoint: Database.Statement;
   readonly #witnessed: Database.Statement;
   readonly #setWitnessed: Database.Statement;
+  readonly #anchored: Database.Statement;
+  readonly #setAnchored: Database.Statement;
+  readonly #checkpointsFrom: Database.Statement;
 
   constructor(db: Database.Database) {
     this.#size = db.prepare('SELECT coalesce(max(idx), -1) + 1 AS size FROM log_leaf');
@@ -41,6 +44,9 @@ export class LogStore {
     this.#lastCheckpoint = db.prepare('SELECT * FROM log_checkpoint ORDER BY size DESC LIMIT 1');
     this.#witnessed = db.prepare('SELECT size FROM witness WHERE name = ?');
     this.#setWitnessed = db.prepare('INSERT OR REPLACE INTO witness VALUES (?, ?)');
+    this.#anchored = db.prepare('SELECT size FROM checkpoint_anchor WHERE anchor = ?');
+    this.#setAnchored = db.prepare('INSERT OR REPLACE INTO checkpoint_anchor VALUES (?, ?)');
+    this.#checkpointsFrom = db.prepare('SELECT * FROM log_checkpoint WHERE size > ? ORDER BY size LIMIT ?');
   }
 
   size(): number {
@@ -113,6 +119,17 @@ export class LogStore {
 
   setWitnessedSize(name: string, size: number): void {
     this.#setWitnessed.run(name, size);
+  }
+
+  /** Checkpoints larger than the newest one that the anchor keeps; of a new anchor only the last there is. */
+  checkpointsToAnchor(anchor: string, limit: number): StoredCheckpoint[] {
+    const row = this.#anchored.get(anchor) as { size: number } | undefined;
+    const from = row?.size ?? (this.lastCheckpoint()?.size ?? 0) - 1;
+    return this.#checkpointsFrom.all(from, limit) as StoredCheckpoint[];
+  }
+
+  setAnchored(anchor: string, size: number): void {
+    this.#setAnchored.run(anchor, size);
   }
 
   #range(level: number, first: number, count: number): Buffer[] {

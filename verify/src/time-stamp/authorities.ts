@@ -1,11 +1,11 @@
 /** The time-stamping authorities of a trust document, and the path from one of their certificates to a signer's. */
 import { X509Certificate } from 'node:crypto';
+import { checkIssuer, readCertificate, type Certificate } from '@pangolin/contracts/certificate';
 import { decodeBase64 } from '@pangolin/contracts/dsse';
-import { PangolinError } from '@pangolin/contracts/errors';
+import { isPangolinError, PangolinError } from '@pangolin/contracts/errors';
 import type { TrustDocument } from '@pangolin/contracts/trust';
 import { formatTime } from '@pangolin/contracts/units';
 import { Refusal, refuse } from '../refusal.ts';
-import { checkIssuer, readCertificate, type Certificate } from './certificate.ts';
 
 export interface TrustedAuthority {
   /** The only certificate that may sign; absent: whatever the issuers issued for time stamps. */
@@ -55,7 +55,7 @@ export function checkPath(signer: Certificate, authorities: readonly TrustedAuth
       climb(signer, authority, at);
       return;
     } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
+      if (!(error instanceof Refusal || isPangolinError(error))) throw error;
       problems.push(error.message);
     }
   }

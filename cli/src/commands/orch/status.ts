@@ -1,6 +1,7 @@
 import { command } from '../../command.ts';
 import type { Context } from '../../context.ts';
 import { listReceipts, listRuns, readItems, readStatus } from '../../read/runs.ts';
+import { lagOf, readEvidenceStatus } from '../../read/evidence.ts';
 import { parseRunTarget } from '../../read/target.ts';
 import { renderRun, renderRuns } from '../../render/run.ts';
 import { renderTable } from '../../render/table.ts';
@@ -31,8 +32,12 @@ async function showOne(context: Context, id: string): Promise<void> {
   const store = await context.open();
   const run = await readStatus(store, id);
   const items = await readItems(store, id);
-  if (context.json) await context.printJson({ ...run, items });
-  else await context.print(await renderRun(run, items, context.paint));
+  const evidence =
+    run.finishedAt !== undefined && run.sealedAt === undefined ? await readEvidenceStatus(store) : undefined;
+  const seal = evidence?.waiting.find((each) => each.run === id);
+  if (context.json) return await context.printJson({ ...run, ...(seal && { seal }), items });
+  await context.print(await renderRun(run, items, context.paint));
+  for (const sentence of evidence ? lagOf(evidence, id) : []) context.note(sentence);
 }
 
 async function showAll(context: Context, withReceipts: boolean, limit: number): Promise<void> {
@@ -40,11 +45,19 @@ async function showAll(context: Context, withReceipts: boolean, limit: number): 
   const all = await listRuns(store);
   const runs = all.slice(0, limit);
   const rejections = withReceipts ? await rejectionsOf(store, limit) : undefined;
-  if (context.json) return await context.printJson({ runs, ...(rejections && { receipts: rejections }) });
+  const evidence = await readEvidenceStatus(store);
+  if (context.json) {
+    return await context.printJson({
+      runs,
+      ...(rejections && { receipts: rejections }),
+      ...(evidence && { evidence }),
+    });
+  }
   if (runs.length > 0) await context.print(await renderRuns(runs, context.paint));
   else context.note(`No runs in ${store.location}.`);
   if (all.length > runs.length) context.note(`${all.length - runs.length} older runs are not shown; see --limit.`);
   if (rejections) await printRejections(context, rejections);
+  for (const sentence of evidence ? lagOf(evidence) : []) context.note(sentence);
 }
 
 async function rejectionsOf(store: ObjectStore, limit: number): Promise<readonly Receipt[]> {

@@ -1,9 +1,17 @@
-/** Keeps seals in a bucket with Object Lock (evidence.md §3.8). */
-import { anchorKey } from '@pangolin/contracts/layout';
+/** Keeps seals and checkpoints in a bucket with Object Lock (evidence.md §3.8). */
+import { anchorKey, checkpointAnchorKey, checkpointAnchorPrefix } from '@pangolin/contracts/layout';
+import type { LockedBucket, LockedObject } from '@pangolin/storage/s3-lock';
 import type { S3PlaceOptions } from '@pangolin/storage/s3-place';
 import type { Anchor } from '../outside.ts';
+import type { Rivals } from '../rivals.ts';
 
 const DAY_MS = 24 * 3600 * 1000;
+/** Of one object: lists, reads and writes together. */
+const DEADLINE_MS = 30_000;
+/** Of one look at what is there, when the controller starts. */
+const LOOK_MS = 5_000;
+/** Checkpoints that one look reads: one genuine one is enough. */
+const LOOK_MAX = 20;
 
 export interface S3LockOptions {
   readonly id: string;
@@ -15,23 +23,53 @@ export interface S3LockOptions {
   /** Before `anchors/v1/`; empty or ends with `/`. */
   readonly prefix?: string;
   readonly retentionDays: number;
+  readonly rivals: Rivals;
   /** Epoch milliseconds. */
   readonly now: () => number;
+  /** Ends every request: the controller stops. */
+  readonly signal?: AbortSignal;
   readonly access?: S3PlaceOptions;
 }
 
 export function s3LockAnchor(options: S3LockOptions): Anchor {
-  const { id, origin, bucket, region, endpoint, prefix = '', retentionDays, now } = options;
+  const { id, origin, bucket, region, endpoint, prefix = '', retentionDays, rivals, now } = options;
   const query = new URLSearchParams({ region, ...(endpoint !== undefined && { endpoint }) });
   const location = `s3://${bucket}/${prefix}?${query.toString()}`;
+  const within = (ms: number): AbortSignal => {
+    const deadline = AbortSignal.timeout(ms);
+    return options.signal ? AbortSignal.any([options.signal, deadline]) : deadline;
+  };
+  let opened: Promise<LockedBucket> | undefined;
+  // The SDK is large; only who anchors in S3 loads it. Whoever asks again is called again: no long pauses inside.
+  const open = (): Promise<LockedBucket> =>
+    (opened ??= import('@pangolin/storage/s3-lock').then(({ openLockedBucket }) =>
+      openLockedBucket(location, { maxAttempts: 2, ...options.access }),
+    ));
+  const put = async (object: Omit<LockedObject, 'retainUntil'>): Promise<void> => {
+    // A day more than promised: what counts is the server's clock, and it may be ahead of ours.
+    const retainUntil = new Date(now() + (retentionDays + 1) * DAY_MS);
+    await (await open()).put({ ...object, retainUntil }, within(DEADLINE_MS));
+  };
   return {
     id,
-    put: async (runId, seal) => {
-      // The SDK is large; only who anchors in S3 loads it.
-      const { openLockedBucket } = await import('@pangolin/storage/s3-lock');
-      // A day more than promised: what counts is the server's clock, and it may be ahead of ours.
-      const retainUntil = new Date(now() + (retentionDays + 1) * DAY_MS);
-      await openLockedBucket(location, options.access).put(anchorKey(origin, runId), seal, retainUntil);
+    put: (runId, seal) =>
+      put({
+        key: anchorKey(origin, runId),
+        body: seal,
+        contentType: 'application/json',
+        isRival: (other) => rivals.isSeal(other, runId),
+      }),
+    putCheckpoint: (size, note) =>
+      put({
+        key: checkpointAnchorKey(origin, size),
+        body: Buffer.from(note, 'utf8'),
+        contentType: 'text/plain; charset=utf-8',
+        isRival: (other) => rivals.isOtherCheckpoint(other, note),
+      }),
+    checkpointsAfter: async (size) => {
+      const [first, after] = [checkpointAnchorPrefix(origin), checkpointAnchorKey(origin, size)];
+      const bodies = await (await open()).versionsAfter(first, after, LOOK_MAX, within(LOOK_MS));
+      return bodies.map((body) => body.toString('utf8'));
     },
   };
 }

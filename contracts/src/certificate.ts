@@ -1,7 +1,7 @@
 /** What the profile of evidence.md §3.9 asks of certificates; OpenSSL verifies the signatures on them. */
 import { X509Certificate, type KeyObject } from 'node:crypto';
-import { DerReader, oid, sequence, TAG } from '@pangolin/contracts/der';
-import { refuse } from '../refusal.ts';
+import { DerReader, oid, sequence, TAG } from './der.ts';
+import { PangolinError } from './errors.ts';
 
 const EXTENSION = {
   keyUsage: oid('2.5.29.15').toString('hex'),
@@ -68,54 +68,54 @@ function readExtensions(bytes: Buffer): Map<string, Extension> {
     const parts = new DerReader(each.content);
     const id = parts.next(TAG.oid).bytes.toString('hex');
     const critical = parts.optional(TAG.boolean)?.content[0] === 0xff;
-    if (extensions.has(id)) refuse('a certificate has an extension twice');
+    if (extensions.has(id)) invalid('a certificate has an extension twice');
     extensions.set(id, { critical, value: parts.next(TAG.octetString).content });
     parts.end();
   }
   return extensions;
 }
 
-/** Refuses what may not sign time stamps. @throws Refusal */
+/** Refuses what may not sign time stamps. @throws PangolinError INVALID */
 export function checkSigner(certificate: Certificate): void {
   checkAny(certificate);
   const { x509, extensions } = certificate;
-  if (x509.ca) refuse('the time stamp is signed by a certification authority itself');
+  if (x509.ca) invalid('the time stamp is signed by a certification authority itself');
   const purpose = extensions.get(EXTENSION.extendedKeyUsage);
   if (!purpose?.critical || !purpose.value.equals(sequence(TIME_STAMPING))) {
-    refuse('the certificate of the time stamp is not for time stamps alone');
+    invalid('the certificate of the time stamp is not for time stamps alone');
   }
   // digitalSignature, nonRepudiation
-  if (!mayUse(extensions, 0b1100_0000)) refuse('the certificate of the time stamp is not for signatures');
+  if (!mayUse(extensions, 0b1100_0000)) invalid('the certificate of the time stamp is not for signatures');
 }
 
-/** Refuses what may not have issued certificates. @param below CAs between it and the signer. @throws Refusal */
+/** Refuses what may not have issued certificates. @param below CAs between it and the signer. @throws PangolinError INVALID */
 export function checkIssuer(certificate: Certificate, below: number): void {
   checkAny(certificate);
   const { x509, extensions } = certificate;
   // keyCertSign
-  if (!x509.ca || !mayUse(extensions, 0b0000_0100)) refuse('a certificate was issued by one that may not issue any');
+  if (!x509.ca || !mayUse(extensions, 0b0000_0100)) invalid('a certificate was issued by one that may not issue any');
   const purpose = extensions.get(EXTENSION.extendedKeyUsage);
-  if (purpose && !purpose.value.includes(TIME_STAMPING)) refuse('a certificate was issued by one not for time stamps');
+  if (purpose && !purpose.value.includes(TIME_STAMPING)) invalid('a certificate was issued by one not for time stamps');
   const constraints = extensions.get(EXTENSION.basicConstraints);
   if (!constraints) return;
   const parts = new DerReader(DerReader.one(constraints.value, TAG.sequence).content);
   parts.optional(TAG.boolean);
   const limit = parts.optional(TAG.integer);
   if (limit && limit.content.readUIntBE(0, Math.min(limit.content.length, 6)) < below) {
-    refuse('a certificate was issued further down than its path may be long');
+    invalid('a certificate was issued further down than its path may be long');
   }
 }
 
 function checkAny({ publicKey, extensions }: Certificate): void {
   for (const [id, { critical }] of extensions) {
-    if (critical && !understood.has(id)) refuse('a certificate has a critical extension that is not known');
+    if (critical && !understood.has(id)) invalid('a certificate has a critical extension that is not known');
   }
   const { asymmetricKeyType, asymmetricKeyDetails } = publicKey;
   const good =
     asymmetricKeyType === 'rsa'
       ? (asymmetricKeyDetails?.modulusLength ?? 0) >= 2048
       : asymmetricKeyType === 'ec' && CURVES.includes(asymmetricKeyDetails?.namedCurve ?? '');
-  if (!good) refuse('a certificate has a key that is too weak or of a kind that is not known');
+  if (!good) invalid('a certificate has a key that is too weak or of a kind that is not known');
 }
 
 /** True when there is no statement on the use of the key, or one that has one of these bits of its first byte. */
@@ -124,4 +124,8 @@ function mayUse(extensions: Certificate['extensions'], bits: number): boolean {
   if (!usage) return true;
   // The first content byte of a BIT STRING counts its unused bits.
   return ((DerReader.one(usage.value, TAG.bitString).content[1] ?? 0) & bits) !== 0;
+}
+
+function invalid(sentence: string): never {
+  throw new PangolinError('INVALID', sentence);
 }

@@ -12,6 +12,7 @@ import { CONCURRENCY_MAX } from '../contracts/src/queue.ts';
 import { isTerminal, phases, reasons } from '../contracts/src/reasons.ts';
 import { ITEMS_MAX } from '../contracts/src/run.ts';
 import { CONNECTIONS_MAX } from '../controller/src/egress/egress-log.ts';
+import { SCHEDULE_BYTES_MAX, SCHEDULE_NAME_MAX, SLOTS_MAX } from '../contracts/src/schedule.ts';
 import { INFRASTRUCTURE_RETRIES_MAX, PARKS_MAX } from '../controller/src/plan/retry.ts';
 import { DEFAULT_MEMORY_BYTES, MEMORY_BYTES_MIN, PIDS_MAX } from '../controller/src/providers/docker-container.ts';
 import { TASK_BYTES_MAX } from '../worker-image/src/read-task.ts';
@@ -94,6 +95,9 @@ const limitSections = [
       ['files of a capability', count(limits.CAPABILITY_FILES_MAX)],
       ['bytes of a capability', bytes(limits.CAPABILITY_BYTES_MAX)],
       ['a system prompt, a template, a prompt', `${count(limits.PROMPT_CHARS_MAX)} characters`],
+      ['a schedule', bytes(SCHEDULE_BYTES_MAX)],
+      ['the name of a schedule', `${count(SCHEDULE_NAME_MAX)} characters`],
+      ['slots of a schedule that are caught up at once, and decisions about it that are kept', count(SLOTS_MAX)],
     ],
   ],
   [

@@ -16,6 +16,7 @@ import { Plan, Run } from '../contracts/src/run.ts';
 import { ItemStatus, Receipt, RunStatus } from '../contracts/src/status.ts';
 import { DispatchManifest, StandaloneTask, Task } from '../contracts/src/task.ts';
 import { SubagentFile } from '../contracts/src/subagent.ts';
+import { ScheduleFile } from '../contracts/src/schedule.ts';
 import { runCrd } from './crd.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -28,6 +29,7 @@ const documents = [
   ['plan', Plan, 'A Pangolin Run as a bare plan.json'],
   ['queue', QueueFile, 'A named queue of the Pangolin controller'],
   ['extension', ExtensionFile, 'Items for an open-ended Pangolin Run'],
+  ['schedule', ScheduleFile, 'A schedule of Pangolin Runs'],
   ['pipeline', PipelineFile, 'A Pangolin pipeline to register'],
   ['subagent', SubagentFile, 'A Pangolin subagent to register'],
   ['capability', CapabilityFile, 'A Pangolin capability to register'],

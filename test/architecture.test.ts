@@ -18,9 +18,11 @@ const nodeBuiltins = ['node:'];
 const rules: readonly Rule[] = [
   { from: 'contracts/src/', may: ['contracts/src/', 'node:crypto'] },
   { from: 'contracts/src/parse.ts', may: ['contracts/src/', 'node:buffer', 'yaml'] },
+  { from: 'contracts/src/cron.ts', may: ['contracts/src/', 'croner'] },
   ...[
     'run',
     'queue',
+    'schedule',
     'extension',
     'config',
     'pipeline',

@@ -22,9 +22,9 @@ export const controlFlags = {
 
 export interface Ask {
   readonly verb: Control['verb'];
-  /** RUN or RUN/ITEM, or the queue that `queue` says it is. */
+  /** RUN or RUN/ITEM, or the name of what `of` says it is. */
   readonly target: string;
-  readonly queue?: boolean | undefined;
+  readonly of?: 'queue' | 'schedule' | undefined;
   readonly actor: string | undefined;
   readonly timeoutMs: number | undefined;
   readonly reason?: string | undefined;
@@ -38,18 +38,19 @@ export interface Ask {
  */
 export async function ask(
   context: Context,
-  { verb, target, queue, actor, timeoutMs, reason, as }: Ask,
+  { verb, target, of, actor, timeoutMs, reason, as }: Ask,
   answer: (receipt: Receipt) => string,
 ): Promise<number> {
-  const { run, item } = queue ? { run: undefined, item: undefined } : parseTarget(target);
+  const { run, item } = of !== undefined ? { run: undefined, item: undefined } : parseTarget(target);
   const store = await context.open();
-  // Queues are known to the controller only.
+  // Queues and schedules are known to the controller only.
   if (run !== undefined && item === undefined) await readStatus(store, run);
   if (run !== undefined && item !== undefined) await readItem(store, { run, item });
   const control: Control = {
     schema: 'control/1',
     verb,
-    ...(run === undefined ? { queue: target } : { run }),
+    ...(run !== undefined && { run }),
+    ...(of !== undefined && { [of]: target }),
     ...(item !== undefined && { item }),
     ...(as !== undefined && { as }),
     actor: actor ?? defaultActor(),

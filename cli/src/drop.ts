@@ -13,26 +13,36 @@ import type { SpecFile } from './spec-file.ts';
 
 type Locate = (pointer: string) => { readonly line: number; readonly column: number } | undefined;
 
+/** The run that it makes or is about, or the queue or schedule that it declares. */
+export interface About {
+  readonly kind: 'Run' | 'Queue' | 'Schedule';
+  readonly id: string;
+}
+
+/** `nightly-1`, `schedule nightly`: how messages name it. */
+export const nameOf = ({ kind, id }: About): string => (kind === 'Run' ? id : `${kind.toLowerCase()} ${id}`);
+
 export type Ready =
   | {
       readonly ok: true;
-      /** The run that it is about. */
-      readonly run: string;
+      readonly about: About;
       /** The file itself, unless paths in it had to be made absolute. */
       readonly bytes: Buffer;
       readonly locate: Locate;
     }
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
-/** @param value the document, when it is another one than the file has. */
-export async function readyToDrop(file: SpecFile, run: string, locate: Locate, value?: unknown): Promise<Ready> {
-  const { parseDocument } = await import('@pangolin/contracts/parse');
-  const parsed = value === undefined ? parseDocument(file.bytes, file.name) : { ok: true as const, value };
-  if (!parsed.ok) return parsed;
-  const absolute = absolutePaths(parsed.value, file.dir);
-  const asWritten = value === undefined && absolute === parsed.value;
+/** @param value the document; `changed` when it is another one than the file has. */
+export function readyToDrop(
+  file: SpecFile,
+  about: About,
+  locate: Locate,
+  { value, changed = false }: { readonly value: unknown; readonly changed?: boolean },
+): Ready {
+  const absolute = absolutePaths(value, file.dir);
+  const asWritten = !changed && absolute === value;
   const bytes = asWritten ? file.bytes : Buffer.from(`${JSON.stringify(absolute, null, 2)}\n`);
-  return { ok: true, run, bytes, locate };
+  return { ok: true, about, bytes, locate };
 }
 
 /** `queued`: the name that it waits under, because nothing has answered in time. */
@@ -55,12 +65,13 @@ function relocate(problem: Problem, file: SpecFile, locate: Locate): Problem {
   return { ...rest, file: file.name, ...locate(problem.path) };
 }
 
-export async function queued(context: Context, name: string, run: string, wait: boolean): Promise<number> {
+export async function queued(context: Context, name: string, about: About, wait: boolean): Promise<number> {
   const hint = 'Start one with `pangolin orch serve`.';
   if (wait)
-    throw new PangolinError('UNAVAILABLE', `run ${run} is queued, and no controller has taken it yet`, { hint });
-  if (context.json) await context.printJson({ verdict: 'queued', submission: name, run, errors: [] });
-  else await context.print(`queued ${run}`);
+    throw new PangolinError('UNAVAILABLE', `run ${about.id} is queued, and no controller has taken it yet`, { hint });
+  const run = about.kind === 'Run' ? { run: about.id } : {};
+  if (context.json) await context.printJson({ verdict: 'queued', submission: name, ...run, errors: [] });
+  else await context.print(`queued ${nameOf(about)}`);
   context.note(`No controller has taken it yet. ${hint}`);
   return 0;
 }

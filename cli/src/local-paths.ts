@@ -13,7 +13,9 @@ export function absolutePaths(document: unknown, dir: string): unknown {
 function specPaths(spec: unknown, dir: string): unknown {
   const inHolder = (holder: unknown): unknown =>
     change(holder, 'workspace', (workspace) => workspacePaths(workspace, dir));
-  const withItems = change(inHolder(spec), 'items', (items) =>
+  // A schedule holds the spec of its runs.
+  const withRun = change(inHolder(spec), 'run', (run) => (isFields(run) ? specPaths(run, dir) : run));
+  const withItems = change(withRun, 'items', (items) =>
     Array.isArray(items) ? same(items, items.map(inHolder)) : items,
   );
   return change(withItems, 'defaults', inHolder);

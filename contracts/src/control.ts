@@ -18,10 +18,12 @@ export const Control = Type.Object(
         Type.Literal('approve'),
         Type.Literal('reject'),
         Type.Literal('close'),
+        Type.Literal('trigger'),
+        Type.Literal('remove'),
       ],
       {
         description:
-          'pause and resume take a run or a queue, approve and reject an item; close ends an open-ended run.',
+          'pause and resume take a run, a queue or a schedule, approve and reject an item; close ends an open-ended run; trigger and remove take a schedule.',
       },
     ),
     run: Type.Optional(Id),
@@ -29,6 +31,8 @@ export const Control = Type.Object(
     item: Type.Optional(Id),
     /** pause and resume: every run of this queue. */
     queue: Type.Optional(Id),
+    /** pause, resume, trigger, remove: this schedule. */
+    schedule: Type.Optional(Id),
     /** retry: the id of the new run. */
     as: Type.Optional(Id),
     /** `human:NAME`, `agent:NAME` or `service:NAME`. */

@@ -1,4 +1,5 @@
 /** What each notation of the schemas means, for people: one entry per pattern. */
+import { CRON_PATTERN, TIME_ZONE_PATTERN } from './cron.ts';
 import { ID_PATTERN } from './ids.ts';
 import { ENV_NAME_PATTERN } from './pipeline.ts';
 import {
@@ -44,6 +45,11 @@ const formats: Readonly<Record<string, Format>> = {
     what: 'an input name',
     hint: 'Input names have 1 to 100 letters, digits and ._-, and start with a letter or digit.',
   },
+  [CRON_PATTERN]: {
+    what: 'five cron fields',
+    hint: 'Write minute, hour, day of month, month and day of week with one space between them, such as `30 6 * * MON-FRI`.',
+  },
+  [TIME_ZONE_PATTERN]: { what: 'a time zone', hint: 'Write an IANA name such as Europe/Berlin, or UTC.' },
   [LABEL_KEY_PATTERN]: {
     what: 'a label name',
     hint: 'Label names have letters, digits and ._/-, letters or digits at both ends.',

@@ -6,6 +6,7 @@ export const INBOX = 'inbox/';
 export const CONTROL = 'control/';
 export const RECEIPTS = 'receipts/';
 export const RUNS = 'runs/';
+export const SCHEDULES = 'schedules/';
 export const LOG = 'log/';
 export const LEASE = 'controller/lease.json';
 /** What a deployment says its own keys are (contracts/trust). */
@@ -42,6 +43,7 @@ export const attemptFile = {
 export const TASKS = 'tasks/';
 export const taskKey = (task: string, file: 'task.json' | 'grants.json'): string =>
   `${TASKS}${encodeSegment(task)}/${file}`;
+export const scheduleKey = (name: string): string => `${SCHEDULES}${encodeSegment(name)}.json`;
 
 export const evidencePrefix = (runId: string): string => `${runPrefix(runId)}evidence/`;
 export const eventsKey = (runId: string): string => `${evidencePrefix(runId)}events.jsonl`;

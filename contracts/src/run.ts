@@ -20,7 +20,7 @@ export const LABEL_KEY_PATTERN = '^[A-Za-z0-9]([A-Za-z0-9._/-]{0,251}[A-Za-z0-9]
 export const DIGEST_PATTERN = '^sha256:[0-9a-f]{64}$';
 
 const Id = Type.String({ pattern: ID_PATTERN, description: 'Letters, digits and ._@:~+-, at most 200, never `..`.' });
-const Labels = Type.Record(Type.String({ pattern: LABEL_KEY_PATTERN }), Type.String({ maxLength: 256 }), closed);
+export const Labels = Type.Record(Type.String({ pattern: LABEL_KEY_PATTERN }), Type.String({ maxLength: 256 }), closed);
 
 export const Network = Type.Union(
   [

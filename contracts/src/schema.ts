@@ -14,12 +14,14 @@ import { Plan, Run } from './run.ts';
 import { Subagent, SubagentFile } from './subagent.ts';
 import { ItemStatus, Receipt, RunStatus } from './status.ts';
 import { DispatchManifest, StandaloneTask, Task } from './task.ts';
+import { ScheduleFile } from './schedule.ts';
 
 const schemas = {
   run: Run,
   plan: Plan,
   queue: QueueFile,
   extension: ExtensionFile,
+  schedule: ScheduleFile,
   pipeline: PipelineFile,
   pipelineSpec: PipelineSpec,
   subagent: SubagentFile,

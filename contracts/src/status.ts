@@ -27,7 +27,7 @@ export const Receipt = Type.Object(
     sha256: Hex,
     at: Time,
     verdict: OneOf('accepted', 'rejected'),
-    kind: OneOf('Run', 'Queue', 'Extension', 'Control', 'unknown'),
+    kind: OneOf('Run', 'Queue', 'Schedule', 'Extension', 'Control', 'unknown'),
     run: Type.Optional(Type.String()),
     duplicate: Type.Optional(
       Type.Boolean({ description: 'The same spec under the same id was admitted before; nothing changed.' }),

@@ -6,18 +6,23 @@ import { readConfig } from '@pangolin/contracts/read-config';
 import { readExtension } from '@pangolin/contracts/read-extension';
 import { readQueue } from '@pangolin/contracts/read-queue';
 import { readRun } from '@pangolin/contracts/read-run';
+import { readSchedule } from '@pangolin/contracts/read-schedule';
 
 const root = dirname(dirname(import.meta.dirname));
 const pages = [...globSync('docs/*.md', { cwd: root }), 'README.md', 'ARCHITECTURE.md', 'worker-image/README.md'];
+
+const readAny = (bytes: Buffer, file: string) =>
+  (/^(egress|evidence|secrets):/.test(bytes.toString()) ? readConfig(bytes, file) : undefined) ??
+  readQueue(bytes, file) ??
+  readSchedule(bytes, file) ??
+  readExtension(bytes, file, () => 'unknown') ??
+  readRun(bytes, file);
 
 test('every YAML example of the documentation is valid', () => {
   let seen = 0;
   for (const page of pages) {
     for (const [, yaml] of readFileSync(join(root, page), 'utf8').matchAll(/^```yaml\n([^]*?)^```/gm)) {
-      const bytes = Buffer.from(yaml!);
-      const config = /^(egress|evidence|secrets):/.test(yaml!) ? readConfig(bytes, page) : undefined;
-      const read =
-        config ?? readQueue(bytes, page) ?? readExtension(bytes, page, () => 'unknown') ?? readRun(bytes, page);
+      const read = readAny(Buffer.from(yaml!), page);
       assert.deepEqual(read.ok ? [] : read.problems, [], page);
       seen++;
     }
@@ -28,7 +33,7 @@ test('every YAML example of the documentation is valid', () => {
 test('every shipped example is valid', () => {
   const examples = globSync('examples/*.yaml', { cwd: root });
   assert.ok(examples.length >= 2);
-  for (const file of examples) assert.equal(readRun(readFileSync(join(root, file)), file).ok, true, file);
+  for (const file of examples) assert.equal(readAny(readFileSync(join(root, file)), file).ok, true, file);
 });
 
 test('every link of the documentation leads to a file', () => {

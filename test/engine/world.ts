@@ -14,6 +14,7 @@ import { DEFAULTS, type AdmittedItem, type AdmittedRun } from '@pangolin/contrac
 import type { RunEvent } from '@pangolin/contracts/run-log';
 import type { Sandbox } from '@pangolin/contracts/task';
 import type { ObjectStore } from '@pangolin/storage/object-store';
+import { admitDocuments } from '@pangolin/controller/admission/admit-document';
 import { openKeys, type Keys } from '@pangolin/controller/audit/keys';
 import { Admission, type Admit } from '@pangolin/controller/engine/admission';
 import { Memory } from '@pangolin/controller/engine/engine';
@@ -144,7 +145,7 @@ function simFiles(backend: SimBackend): TaskFiles {
 
 export class World {
   readonly dir = mkdtempSync(join(tmpdir(), 'pangolin-engine-'));
-  readonly store: ObjectStore = createMemoryStore();
+  readonly store: ObjectStore;
   readonly backend: SimBackend;
   state!: StateStore;
   evidence!: EvidenceStore;
@@ -153,7 +154,8 @@ export class World {
   clock = Date.parse('2026-01-01T00:00:00Z');
   concurrency = 3;
 
-  constructor(fateOf: (start: TaskStart) => Fate) {
+  constructor(fateOf: (start: TaskStart) => Fate, store: ObjectStore = createMemoryStore()) {
+    this.store = store;
     this.backend = new SimBackend(fateOf);
   }
 
@@ -161,10 +163,23 @@ export class World {
     this.keys = await openKeys(join(this.dir, 'keys'));
     this.state = new StateStore(join(this.dir, 'state.db'));
     this.evidence = new EvidenceStore(this.state.db);
-    const admit: Admit = async (bytes) => ({
-      ok: true,
-      document: { kind: 'Run', run: JSON.parse(bytes.toString()) as AdmittedRun },
-    });
+    const queues = new Queues(this.state, { concurrency: this.concurrency });
+    const context = {
+      store: this.store,
+      queueExists: (name: string) => queues.has(name),
+      localBase: this.dir,
+      allowLocalPaths: false,
+      allowHosts: [],
+      gitCacheDir: join(this.dir, 'git'),
+      itemsOf: () => 'unknown' as const,
+    };
+    const admitDocument = admitDocuments(this.backend, context);
+    // Runs come admitted already; everything else comes as people write it.
+    const admit: Admit = async (bytes, file) => {
+      const value = JSON.parse(bytes.toString()) as AdmittedRun | { readonly kind: string };
+      if ('kind' in value) return await admitDocument(bytes, file);
+      return { ok: true, document: { kind: 'Run', run: value } };
+    };
     this.reconciler = new Reconciler(
       {
         state: this.state,
@@ -179,7 +194,7 @@ export class World {
         config: { tasksMax: Infinity, graceMs: 1000, bootMs: 60_000, resyncMs: 30_000 },
         log: pino({ level: process.env.PANGOLIN_TEST_LOG ?? 'silent' }),
         now: () => this.clock,
-        memory: new Memory(new Queues(this.state, { concurrency: this.concurrency })),
+        memory: new Memory(queues),
       },
       { advance: async () => ({ sealed: [], pending: 0 }) },
     );

@@ -3,6 +3,7 @@
  * commit, a write into the storage, a process it spawns, a call of the Docker API. The product knows nothing of it.
  *
  *     PANGOLIN_TEST_KILL=write:status#2:before   right before the second one; `after`: right after it
+ *     PANGOLIN_TEST_CLOCK_MS=3600000             its clock is an hour ahead
  *     PANGOLIN_TEST_POINTS=FILE                  writes down every point that is passed
  */
 import { createRequire, syncBuiltinESMExports } from 'node:module';
@@ -12,6 +13,10 @@ const require = createRequire(new URL('../../controller/src/serve.ts', import.me
 const kill = /^(.+)#(\d+):(before|after)$/.exec(process.env.PANGOLIN_TEST_KILL ?? '');
 const record = process.env.PANGOLIN_TEST_POINTS;
 const counts = new Map();
+
+const aheadMs = Number(process.env.PANGOLIN_TEST_CLOCK_MS ?? 0);
+const realNow = Date.now;
+Date.now = () => realNow() + aheadMs;
 
 /** Counts a point. Answers whether the controller dies after it; when it dies before it, nothing is answered any more. */
 function reach(label) {
@@ -47,6 +52,7 @@ function objectOf(path) {
     [/\/receipts\//, 'receipt'],
     [/\/inbox\//, 'inbox'],
     [/\/control\//, 'control'],
+    [/\/schedules\//, 'schedule'],
     [/\/status\.json$/, 'status'],
     [/\/items\.ndjson$/, 'items'],
     [/\/runs\/[^/]+\/spec\.json$/, 'spec'],

@@ -18,5 +18,6 @@ export const orch = group('Serve, submit and follow runs', {
   reject: async () => (await import('./orch/reject.ts')).reject,
   extend: async () => (await import('./orch/extend.ts')).extend,
   close: async () => (await import('./orch/close.ts')).close,
+  schedule: async () => (await import('./orch/schedule.ts')).schedule,
   audit: async () => (await import('./orch/audit.ts')).audit,
 });

@@ -26,8 +26,7 @@ export async function readStatus(store: ObjectStore, run: string): Promise<RunSt
 }
 
 export async function findStatus(store: ObjectStore, run: string): Promise<RunStatus | undefined> {
-  const key = statusKey(run);
-  return await readWhole(store, key, STATUS_BYTES_MAX, (text) => parseRecord<RunStatus>(text, 'status/1', key));
+  return await readRecord<RunStatus>(store, statusKey(run), 'status/1');
 }
 
 /** In the order of the spec; empty while none are published yet. */
@@ -73,16 +72,21 @@ export async function listReceipts(store: ObjectStore): Promise<readonly Receipt
     after = page.next;
     if (after === undefined) break;
   }
-  const receipts = await mapBounded(keys, PARALLEL, (key) => readReceiptAt(store, key));
+  const receipts = await mapBounded(keys, PARALLEL, (key) => readRecord<Receipt>(store, key, 'receipt/1'));
   return receipts.filter((receipt) => receipt !== undefined).sort((a, b) => (a.at < b.at ? 1 : -1));
 }
 
 export async function findReceipt(store: ObjectStore, submission: string): Promise<Receipt | undefined> {
-  return await readReceiptAt(store, receiptKey(submission));
+  return await readRecord<Receipt>(store, receiptKey(submission), 'receipt/1');
 }
 
-async function readReceiptAt(store: ObjectStore, key: string): Promise<Receipt | undefined> {
-  return await readWhole(store, key, STATUS_BYTES_MAX, (text) => parseRecord<Receipt>(text, 'receipt/1', key));
+/** A small published object; undefined when there is none. @throws PangolinError UNSUPPORTED, INTEGRITY */
+export async function readRecord<T extends { readonly schema: string }>(
+  store: ObjectStore,
+  key: string,
+  schema: T['schema'],
+): Promise<T | undefined> {
+  return await readWhole(store, key, STATUS_BYTES_MAX, (text) => parseRecord<T>(text, schema, key));
 }
 
 /** One listing a run, whatever the number of its objects: after the first key of a run, its last one is jumped to. */

@@ -1,7 +1,8 @@
-/** What a file under inbox/ can be, told apart and admitted: a Queue, an Extension, or else a Run. */
+/** What a file under inbox/ can be, told apart and admitted: a Queue, a Schedule, an Extension, or else a Run. */
 import { readQueue } from '@pangolin/contracts/read-queue';
+import { readSchedule, scheduledRun } from '@pangolin/contracts/read-schedule';
 import type { AdmittedItem } from '@pangolin/contracts/run';
-import type { Admit } from '../engine/admission.ts';
+import type { Admit, AdmitResult } from '../engine/admission.ts';
 import type { ComputeProvider } from '../providers/provider.ts';
 import { admit, admitExtension, type AdmitContext } from './admit.ts';
 
@@ -10,6 +11,8 @@ export function admitDocuments(provider: ComputeProvider, context: AdmitContext)
   return async (bytes, file) => {
     const queue = readQueue(bytes, file);
     if (queue) return queue.ok ? { ok: true, document: { kind: 'Queue', ...queue } } : { ...queue, of: 'Queue' };
+    const schedule = await admitSchedule(bytes, file, context);
+    if (schedule) return schedule;
     const added = await admitExtension(bytes, file, context);
     if (added?.ok === false) return { ...added, of: 'Extension' };
     if (added) {
@@ -22,6 +25,16 @@ export function admitDocuments(provider: ComputeProvider, context: AdmitContext)
     const items = await pinImages(provider, admitted.run.items);
     return { ok: true, document: { kind: 'Run', run: { ...admitted.run, items } } };
   };
+}
+
+/** What its runs name has to be there now, and is pinned for each of them when it is due. Undefined when it is no Schedule. */
+async function admitSchedule(bytes: Uint8Array, file: string, context: AdmitContext): Promise<AdmitResult | undefined> {
+  const read = readSchedule(bytes, file);
+  if (read?.ok !== true) return read && { ok: false, of: 'Schedule', problems: read.problems };
+  const { ok: _ok, relocate, ...declaration } = read;
+  const run = await admit(scheduledRun(read.name, read.schedule, 0), file, context);
+  if (!run.ok) return { ok: false, of: 'Schedule', problems: relocate(run.problems) };
+  return { ok: true, document: { kind: 'Schedule', ...declaration } };
 }
 
 /**

@@ -5,6 +5,7 @@ import { isPangolinError, messageOf } from '@pangolin/contracts/errors';
 import { sha256 } from '@pangolin/contracts/digest';
 import { casKey, CONTROL, INBOX, receiptKey } from '@pangolin/contracts/layout';
 import type { AdmittedQueue } from '@pangolin/contracts/queue';
+import type { AdmittedSchedule } from '@pangolin/contracts/schedule';
 import { SPEC_BYTES_MAX, type AdmittedRun, type Extension } from '@pangolin/contracts/run';
 import type { Problem, Receipt } from '@pangolin/contracts/status';
 import { actorOfSubmission } from '@pangolin/contracts/submission';
@@ -21,6 +22,13 @@ const SETTLE_MS = 250;
 export type Document =
   | { readonly kind: 'Run'; readonly run: AdmittedRun }
   | { readonly kind: 'Queue'; readonly name: string; readonly queue: AdmittedQueue; readonly paused: boolean }
+  | {
+      readonly kind: 'Schedule';
+      readonly name: string;
+      readonly schedule: AdmittedSchedule;
+      readonly digest: string;
+      readonly paused?: boolean;
+    }
   /** Items for an open-ended run. */
   | { readonly kind: 'Extension'; readonly run: string; readonly extension: Extension };
 

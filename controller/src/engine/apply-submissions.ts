@@ -9,6 +9,7 @@ import { applyControl } from './controls.ts';
 import { extendRun } from './growth.ts';
 import { insertRun } from './insert-run.ts';
 import type { Pass } from './pass.ts';
+import { declareSchedule, settleSlot } from './schedules.ts';
 
 type Answer = Partial<Receipt> & Pick<Receipt, 'verdict'>;
 
@@ -29,6 +30,7 @@ export async function applySubmissions(pass: Pass, submissions: readonly Submiss
       errors: [],
       ...answer,
     };
+    settleSlot(pass, submission.name, receipt);
     log.info({ submission: receipt.submission, run: receipt.run, verdict: receipt.verdict }, 'submission');
     // Crash before this: the file is read again, and what exists by then answers it the same way.
     pass.effects.push({ kind: 'acknowledge', done: () => admission.acknowledge(submission, receipt) });
@@ -68,6 +70,10 @@ async function applyDocument(pass: Pass, submission: DocumentSubmission, documen
       return admitRun(pass, submission, document.run);
     case 'Queue':
       return declareQueue(pass, document);
+    case 'Schedule': {
+      const changed = declareSchedule(pass, { ...document, actor: submission.actor });
+      return { verdict: 'accepted', ...(!changed && { duplicate: true }) };
+    }
     case 'Extension':
       return extend(pass, submission, document);
   }

@@ -8,11 +8,13 @@ import { isTerminal } from '@pangolin/contracts/reasons';
 import type { AdmittedItem, AdmittedNeed, AdmittedRun } from '@pangolin/contracts/run';
 import { validateControl } from '@pangolin/contracts/schema';
 import type { Problem, Receipt } from '@pangolin/contracts/status';
+import type { ScheduleRow } from '../store/schedules.ts';
 import type { ItemRow, Products, RunRow } from '../store/state.ts';
 import { insertRun } from './insert-run.ts';
 import { specOf } from './engine.ts';
 import type { Pass } from './pass.ts';
 import { pausedKey } from './launch.ts';
+import { pauseSchedule, triggerSchedule } from './schedules.ts';
 import { cancelItem, cancelRun, decideApproval } from './transitions.ts';
 
 export type ReadControl = Control;
@@ -97,7 +99,16 @@ const verbs: Readonly<Record<Control['verb'], Verb>> = {
     pass.engine.state.closeRun(run.rn);
     pass.engine.memory.touched.add(run.rn);
   },
+  trigger: (pass, control) => triggerSchedule(pass, scheduleOf(pass, control), control.actor),
+  remove: (pass, control) => pass.engine.state.schedules.remove(scheduleOf(pass, control).name),
 };
+
+function scheduleOf(pass: Pass, control: Control): ScheduleRow {
+  if (control.schedule === undefined) throw new Refusal('MissingField', `${control.verb} needs a schedule`);
+  const row = pass.engine.state.schedules.get(control.schedule);
+  if (!row) throw new Refusal('NotFound', `there is no schedule ${control.schedule}`);
+  return row;
+}
 
 function runOf(pass: Pass, control: Control): RunRow {
   if (control.run === undefined) throw new Refusal('MissingField', `${control.verb} needs a run`);
@@ -115,6 +126,7 @@ function itemOf(pass: Pass, control: Control, run: RunRow): ItemRow {
 
 function setPaused(pass: Pass, control: Control, paused: boolean): void {
   const { state, memory } = pass.engine;
+  if (control.schedule !== undefined) return pauseSchedule(pass, scheduleOf(pass, control), paused);
   if (control.queue !== undefined) {
     if (!memory.queues.has(control.queue)) throw new Refusal('NotFound', `there is no queue ${control.queue}`);
     state.pauseQueue(control.queue, JSON.stringify(memory.queues.get(control.queue).spec), paused);

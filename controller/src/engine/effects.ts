@@ -19,6 +19,7 @@ export function performEffects(engine: Engine, effects: readonly Effect[]): void
   for (const effect of effects) {
     if (effect.kind === 'stop') void attempt(engine, 'stop', effect.task, () => stopTask(engine, effect.task));
     if (effect.kind === 'remove') void attempt(engine, 'remove', effect.task, () => removeTask(engine, effect.task));
+    if (effect.kind === 'submit') void effect.submit();
     if (effect.kind === 'acknowledge')
       void attempt(engine, 'acknowledge', undefined, effect.done).then(() => engine.wake());
   }

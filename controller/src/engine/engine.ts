@@ -57,6 +57,8 @@ export class Memory {
   readonly starting = new Set<string>();
   /** Tasks that this controller itself has started: one that is still on its way is not somebody's unfinished start. */
   readonly started = new Set<string>();
+  /** Files of due slots that this controller has dropped. */
+  readonly slotsSubmitted = new Set<string>();
   /** Starts that the backend refused. */
   readonly startErrors = new Map<string, { readonly reason: Reason; readonly message: string }>();
   /** Runs with items that may all be terminal now. */

@@ -8,6 +8,7 @@ export type Effect =
   | { readonly kind: 'start'; readonly task: string }
   | { readonly kind: 'stop'; readonly task: string }
   | { readonly kind: 'remove'; readonly task: string }
+  | { readonly kind: 'submit'; readonly submit: () => Promise<void> }
   | { readonly kind: 'acknowledge'; readonly done: () => Promise<void> };
 
 export class Pass {

@@ -9,6 +9,7 @@ import { launchReady } from './launch.ts';
 import { expireDeadlines, observeTasks, settleSeen } from './observe.ts';
 import { Pass } from './pass.ts';
 import { Publisher } from './publish.ts';
+import { decideDueSlots, publishSchedules } from './schedules.ts';
 import { completeRuns } from './transitions.ts';
 
 /** Seals finished runs, beside the passes and never in their way. */
@@ -76,6 +77,7 @@ export class Reconciler {
       await applySubmissions(pass, submissions);
       await settleSeen(pass, seen);
       await expireDeadlines(pass);
+      await decideDueSlots(pass);
       completeRuns(pass);
       await launchReady(pass);
       completeRuns(pass);
@@ -85,15 +87,26 @@ export class Reconciler {
     performEffects(this.#engine, pass.effects);
 
     const publishMs = await this.#publisher.publish();
+    const schedulesMs = (await publishSchedules(this.#engine)) ? Infinity : RETRY_MS;
     const sealMs = this.#seal();
     const dueMs = (state.nextDue() ?? Infinity) - now();
     const rateMs = this.#engine.memory.queues.nextStartMs(now());
-    return Math.max(0, Math.min(config.resyncMs, dueMs, publishMs ?? Infinity, sealMs ?? Infinity, rateMs ?? Infinity));
+    return Math.max(
+      0,
+      Math.min(config.resyncMs, dueMs, schedulesMs, publishMs ?? Infinity, sealMs ?? Infinity, rateMs ?? Infinity),
+    );
   }
 
   /** Whether everything that was admitted is terminal, sealed and published, and nothing else was dropped. */
   get idle(): boolean {
-    return this.#engine.admission.idle && this.#publisher.settled && !this.#engine.state.hasOpenRuns();
+    const { admission, state } = this.#engine;
+    return (
+      admission.idle &&
+      this.#publisher.settled &&
+      !state.hasOpenRuns() &&
+      !state.schedules.hasDueSlots() &&
+      state.schedules.changed().length === 0
+    );
   }
 
   /** Reconciles until `stop` says so. A failing pass is retried; it has changed nothing. */
@@ -117,6 +130,7 @@ export class Reconciler {
     const { state, memory, admission, config, now } = this.#engine;
     this.#sweepAt = now() + config.resyncMs;
     for (const item of state.activeItems()) memory.dirty.add(item.task!);
+    memory.slotsSubmitted.clear();
     admission.hint(INBOX);
     admission.hint(CONTROL);
     await sweep(this.#engine);

@@ -7,6 +7,7 @@ import type { AdmittedItem, AdmittedRun, When } from '@pangolin/contracts/run';
 import type { PipelineSpec } from '@pangolin/contracts/pipeline';
 import type { ProductRef } from '@pangolin/contracts/output';
 import type { RunPhase } from '@pangolin/contracts/status';
+import { ScheduleStore } from './schedules.ts';
 
 export interface Products {
   readonly patch?: ProductRef;
@@ -98,6 +99,7 @@ export interface NewRun {
 
 export class StateStore {
   readonly db: Database.Database;
+  readonly schedules: ScheduleStore;
   readonly #statements = new Map<string, Database.Statement>();
 
   /**
@@ -113,6 +115,7 @@ export class StateStore {
       this.db.pragma('cache_size = -65536');
       this.db.pragma('temp_store = MEMORY');
       this.db.exec(readFileSync(new URL('./schema.sql', import.meta.url), 'utf8'));
+      this.schedules = new ScheduleStore(this.db);
     } catch (cause) {
       this.db.close();
       if ((cause as { code?: string }).code?.startsWith('SQLITE_BUSY')) {
@@ -432,7 +435,7 @@ export class StateStore {
     const run = this.#one('SELECT min(due_at) AS at FROM run WHERE due_at IS NOT NULL AND finished_at IS NULL') as {
       at: number | null;
     };
-    const due = [item.at, run.at].filter((at) => at !== null);
+    const due = [item.at, run.at, this.schedules.nextAt() ?? null].filter((at) => at !== null);
     return due.length === 0 ? undefined : Math.min(...due);
   }
 

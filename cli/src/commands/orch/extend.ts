@@ -22,7 +22,7 @@ export const extend = command({
     if (!ready.ok) return await reportProblems(context, file, ready.problems);
     const store = await context.open();
     const answer = await drop(store, file, ready, { actor, timeoutMs });
-    if ('queued' in answer) return await queued(context, answer.queued, target, false);
+    if ('queued' in answer) return await queued(context, answer.queued, ready.about, false);
     const { receipt } = answer;
     if (receipt.verdict === 'rejected') return await rejected(context, receipt, file);
     if (context.json) await context.printJson(receipt);
@@ -66,7 +66,7 @@ async function prepare(run: string, file: SpecFile): Promise<Ready> {
     return refuse([{ file: file.name, path: '/kind', code: 'NotAnExtension', message: 'this is no extension', hint }]);
   }
   if (!read.ok) return refuse(read.problems);
-  if (read.run === run) return await readyToDrop(file, run, place, document);
+  if (read.run === run) return readyToDrop(file, { kind: 'Run', id: run }, place, { value: document, changed: true });
   const message = `the extension is for the run ${read.run}, not for ${run}`;
   return refuse([
     { file: file.name, path: '/spec/run', code: 'OtherRun', message, hint: 'Name that run, or change the file.' },

@@ -14,7 +14,7 @@ export const pause = command({
     if ((run === undefined) === (queue === undefined))
       throw usage('name a run or a queue', 'Write RUN or --queue NAME.');
     const target = queue ?? parseRunTarget(run!);
-    const asked = { verb: 'pause', target, queue: queue !== undefined, actor, timeoutMs } as const;
+    const asked = { verb: 'pause', target, of: queue === undefined ? undefined : 'queue', actor, timeoutMs } as const;
     return await ask(context, asked, () => `paused ${target}`);
   },
 });

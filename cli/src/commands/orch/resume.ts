@@ -14,7 +14,7 @@ export const resume = command({
     if ((run === undefined) === (queue === undefined))
       throw usage('name a run or a queue', 'Write RUN or --queue NAME.');
     const target = queue ?? parseRunTarget(run!);
-    const asked = { verb: 'resume', target, queue: queue !== undefined, actor, timeoutMs } as const;
+    const asked = { verb: 'resume', target, of: queue === undefined ? undefined : 'queue', actor, timeoutMs } as const;
     return await ask(context, asked, () => `resumed ${target}`);
   },
 });

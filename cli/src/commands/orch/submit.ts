@@ -2,12 +2,13 @@ import type { Receipt } from '@pangolin/contracts/status';
 import { command } from '../../command.ts';
 import type { Context } from '../../context.ts';
 import { controlFlags } from '../../control.ts';
-import { drop, queued, readyToDrop, rejected, type Ready } from '../../drop.ts';
-import { readSpecFile, reportProblems, type SpecFile } from '../../spec-file.ts';
+import { drop, nameOf, queued, rejected, type About } from '../../drop.ts';
+import { readSpecFile, reportProblems } from '../../spec-file.ts';
+import { usage } from '../../strict.ts';
 import { watchToEnd } from './watch.ts';
 
 export const submit = command({
-  description: 'Check a Run file, drop it into the inbox and say what the controller made of it',
+  description: 'Check a Run, Queue or Schedule file, drop it into the inbox and say what the controller made of it',
   args: {
     file: { type: 'positional', description: 'YAML or JSON, `-` for standard input.' },
     ...controlFlags,
@@ -16,31 +17,32 @@ export const submit = command({
     timeout: { type: 'string', duration: true, description: 'With --wait: give up after this time with exit code 6.' },
   },
   async run(args, context) {
+    const { prepareDocument } = await import('../../document.ts');
     const file = await readSpecFile(args.file);
-    const ready = await prepare(file);
+    const ready = prepareDocument(file);
     if (!ready.ok) return await reportProblems(context, file, ready.problems);
-    const store = await context.openOrCreate();
+    const { about } = ready;
     const { actor, wait, 'receipt-timeout': timeoutMs } = args;
+    if (wait && about.kind !== 'Run') throw usage(`${file.name} is no run to wait for`, 'Leave --wait out.');
+    const store = await context.openOrCreate();
     const answer = await drop(store, file, ready, { actor, timeoutMs });
-    if ('queued' in answer) return await queued(context, answer.queued, ready.run, wait);
+    if ('queued' in answer) return await queued(context, answer.queued, about, wait);
     const { receipt } = answer;
     if (receipt.verdict === 'rejected') return await rejected(context, receipt, file);
-    await accepted(context, receipt, wait);
-    return wait ? await watchToEnd(context, store, receipt.run ?? ready.run, args.timeout) : 0;
+    await accepted(context, about, receipt, wait);
+    return wait ? await watchToEnd(context, store, receipt.run ?? about.id, args.timeout) : 0;
   },
 });
 
-async function prepare(file: SpecFile): Promise<Ready> {
-  const { readRun } = await import('@pangolin/contracts/read-run');
-  const result = readRun(file.bytes, file.name);
-  return result.ok ? await readyToDrop(file, result.run.id, result.locate) : result;
-}
-
-async function accepted(context: Context, receipt: Receipt, quiet: boolean): Promise<void> {
+/** Prints it; as a note when more output follows. */
+export async function accepted(context: Context, about: About, receipt: Receipt, quiet = false): Promise<void> {
   const { run, duplicate, submission } = receipt;
-  if (quiet) context.note(`accepted ${run}`);
+  const what = run ?? nameOf(about);
+  if (quiet) context.note(`accepted ${what}`);
   else if (context.json) await context.printJson(receipt);
-  else await context.print(`accepted ${run}`);
-  if (duplicate === true) context.note(`The same run was admitted before; nothing changed (${submission}).`);
-  else if (!quiet) context.note(`Follow it with \`pangolin orch watch ${run}\`.`);
+  else await context.print(`accepted ${what}`);
+  if (duplicate === true) {
+    const before = about.kind === 'Run' ? 'run was admitted' : `${about.kind.toLowerCase()} was declared`;
+    context.note(`The same ${before} before; nothing changed (${submission}).`);
+  } else if (!quiet && run !== undefined) context.note(`Follow it with \`pangolin orch watch ${run}\`.`);
 }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The S3 servers of the storage tests, on loopback: Ceph RGW, Ceph RGW on dbstore (which lies), and moto.
 #
-#   scripts/s3-servers.sh up      installs and starts what is missing, then prints the PANGOLIN_TEST_S3_* lines
+#   scripts/s3-servers.sh up      installs and starts what is missing, then prints the PANGOLIN_TEST_* lines
 #   scripts/s3-servers.sh down    stops them
 #
 #   eval "$(scripts/s3-servers.sh up)" && npm test -- storage
@@ -102,6 +102,8 @@ up() {
   echo "export PANGOLIN_TEST_S3_RGW=http://127.0.0.1:$rgw_port"
   echo "export PANGOLIN_TEST_S3_DBSTORE=http://127.0.0.1:$dbstore_port"
   echo "export PANGOLIN_TEST_S3_MOTO=http://127.0.0.1:$moto_port"
+  # What moto is made of describes the services of AWS: names, types, lengths, patterns.
+  echo "export PANGOLIN_TEST_AWS_MODELS=$rootfs/usr/lib/python3/dist-packages/botocore/data"
 }
 
 down() {

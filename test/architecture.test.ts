@@ -74,6 +74,7 @@ const rules: readonly Rule[] = [
       ...nodeBuiltins,
       'pino',
       'dockerode',
+      '@aws-sdk/client-ecs',
     ],
   },
   { from: 'controller/src/egress/', may: ['controller/src/egress/', '@pangolin/contracts/', ...nodeBuiltins] },

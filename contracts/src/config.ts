@@ -1,12 +1,67 @@
 /** `pangolin.yaml`: what a deployment uses of the world outside. Everything is optional. */
 import Type, { type Static } from 'typebox';
 import { closed } from './fragments.ts';
+import { DURATION_PATTERN } from './units.ts';
 
 const Name = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$' });
 const Url = Type.String({ pattern: '^https?://', maxLength: 2000 });
 
+const Fargate = Type.Object(
+  {
+    region: Type.String({ pattern: '^[a-z0-9-]{1,40}$' }),
+    endpoint: Type.Optional(Url),
+    cluster: Type.String({ pattern: '^[A-Za-z0-9:/_-]{1,255}$', description: 'Name or ARN of the ECS cluster.' }),
+    subnets: Type.Array(Type.String({ pattern: '^subnet-[0-9a-f]{8,17}$' }), { minItems: 1, maxItems: 16 }),
+    securityGroups: Type.Array(Type.String({ pattern: '^sg-[0-9a-f]{8,17}$' }), {
+      minItems: 1,
+      maxItems: 5,
+      description: 'What tasks may reach; they need the storage and nothing has to reach them.',
+    }),
+    assignPublicIp: Type.Optional(
+      Type.Boolean({ description: 'For subnets without NAT or VPC endpoints. Default false.' }),
+    ),
+    executionRoleArn: Type.Optional(
+      Type.String({
+        pattern: '^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}$',
+        description: 'Pulls the image and writes to logGroup. Tasks themselves hold no role.',
+      }),
+    ),
+    image: Type.Optional(
+      Type.String({
+        pattern: '^[^\\s@]{1,400}@sha256:[0-9a-f]{64}$',
+        description: 'Worker image of items that name none, by digest.',
+      }),
+    ),
+    capacity: Type.Optional(
+      Type.Array(Type.Union([Type.Literal('spot'), Type.Literal('on-demand')]), {
+        minItems: 1,
+        maxItems: 2,
+        uniqueItems: true,
+        description: 'Tried in this order; each attempt of an item leaves out one more. Default on-demand.',
+      }),
+    ),
+    architecture: Type.Optional(Type.Union([Type.Literal('X86_64'), Type.Literal('ARM64')])),
+    platformVersion: Type.Optional(Type.String({ pattern: '^(LATEST|[0-9]+\\.[0-9]+\\.[0-9]+)$' })),
+    ephemeralStorageGiB: Type.Optional(Type.Integer({ minimum: 21, maximum: 200 })),
+    provisioningTimeout: Type.Optional(
+      Type.String({
+        pattern: DURATION_PATTERN,
+        description: 'For capacity, network and image, before other capacity is tried. Default 4m.',
+      }),
+    ),
+    logGroup: Type.Optional(
+      Type.String({
+        pattern: '^[A-Za-z0-9_/.#-]{1,512}$',
+        description: 'CloudWatch log group for what a worker says before it reaches the storage.',
+      }),
+    ),
+  },
+  closed,
+);
+
 export const Config = Type.Object(
   {
+    compute: Type.Optional(Type.Object({ fargate: Type.Optional(Fargate) }, closed)),
     evidence: Type.Optional(
       Type.Object(
         {
@@ -77,5 +132,6 @@ export const Config = Type.Object(
   { ...closed, title: 'Pangolin configuration', $id: 'https://pangolin.dev/schema/config.v1.schema.json' },
 );
 export type Config = Static<typeof Config>;
+export type FargateConfig = Static<typeof Fargate>;
 export type EvidenceConfig = NonNullable<Config['evidence']>;
 export type EgressConfig = NonNullable<Config['egress']>;

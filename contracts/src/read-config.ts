@@ -22,7 +22,7 @@ export function readConfig(bytes: Uint8Array, file: string): ReadConfig {
   return findings.length > 0 ? { ok: false, problems: located(findings, file, locate) } : { ok: true, config: value };
 }
 
-function checkConfig({ evidence = {} }: Config): Finding[] {
+function checkConfig({ evidence = {}, compute = {} }: Config): Finding[] {
   const { timestamp = [], witnesses = [], anchors = [] } = evidence;
   const findings: Finding[] = [];
   const unique = (path: string, names: readonly string[]): void => {
@@ -35,19 +35,21 @@ function checkConfig({ evidence = {} }: Config): Finding[] {
   unique('timestamp', timestamp.map(({ id }) => id)); // prettier-ignore
   unique('anchors', anchors.map(({ id }) => id)); // prettier-ignore
   unique('witnesses', witnesses.map(({ name }) => name)); // prettier-ignore
+  const endpoint = compute.fargate?.endpoint;
   const urls = [
-    ...timestamp.map(({ url }, at) => [`timestamp/${at}/url`, url] as const),
-    ...witnesses.map(({ url }, at) => [`witnesses/${at}/url`, url] as const),
+    ...timestamp.map(({ url }, at) => [`evidence/timestamp/${at}/url`, url] as const),
+    ...witnesses.map(({ url }, at) => [`evidence/witnesses/${at}/url`, url] as const),
     ...anchors.flatMap(({ endpoint }, at) =>
-      endpoint === undefined ? [] : [[`anchors/${at}/endpoint`, endpoint] as const],
+      endpoint === undefined ? [] : [[`evidence/anchors/${at}/endpoint`, endpoint] as const],
     ),
+    ...(endpoint === undefined ? [] : [['compute/fargate/endpoint', endpoint] as const]),
   ];
   for (const [path, text] of urls) {
     const url = URL.parse(text);
     // Not repeated: what makes it unusable may be a password in it.
     if (url && url.username === '' && url.password === '' && url.hash === '') continue;
     const message = 'it is not a URL without user name, password and fragment';
-    findings.push({ path: `/evidence/${path}`, code: 'InvalidValue', message });
+    findings.push({ path: `/${path}`, code: 'InvalidValue', message });
   }
   const keyNames: string[] = [];
   for (const [at, { vkey }] of witnesses.entries()) {

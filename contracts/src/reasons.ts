@@ -41,6 +41,7 @@ export const reasons = {
   BootTimedOut: ['infrastructure', 'The task did not boot in time; check the backend and the image.'],
   StartFailed: ['infrastructure', 'The backend refused to start the task; the message has its words.'],
   Lost: ['infrastructure', 'The task disappeared without an output; it is started again on the infrastructure budget.'],
+  SpotInterrupted: ['infrastructure', 'The cloud took its spare capacity back; the next attempt uses other capacity.'],
   StorageUnavailable: ['infrastructure', 'The storage did not answer; check `pangolin doctor`.'],
 
   Approved: ['decision', 'Nothing to do.'],

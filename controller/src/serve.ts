@@ -75,7 +75,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   const state = new StateStore(join(stateDir, 'state.db'));
   try {
-    const { evidence: outside = {}, egress } = await loadConfig(options.config, stateDir, store);
+    const { evidence: outside = {}, egress, compute = {} } = await loadConfig(options.config, stateDir, store);
     const evidence = new EvidenceStore(state.db);
     const keys = await openKeys(join(stateDir, 'keys'));
     const deployment = state.constant('deployment', () => randomBytes(8).toString('hex'));
@@ -86,6 +86,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       log,
       image: options.image,
       egress,
+      fargate: compute.fargate,
     });
     await writeLease(store);
     const lag = new Lag({ db: evidence, store, now: Date.now });

@@ -38,6 +38,15 @@ const table: readonly [string, Partial<AttemptEnd>, string, string][] = [
     'Lost',
   ],
   [
+    'the backend knows why it stopped the task',
+    {
+      output: { status: 'failed', reason: 'Cancelled', partial: true },
+      backend: { reason: 'SpotInterrupted', message: 'x' },
+    },
+    'failed',
+    'SpotInterrupted',
+  ],
+  [
     'a failed gate is the item’s own',
     { output: { status: 'failed', reason: 'ExitNonZero', partial: false } },
     'failed',

@@ -154,9 +154,9 @@ export class World {
   clock = Date.parse('2026-01-01T00:00:00Z');
   concurrency = 3;
 
-  constructor(fateOf: (start: TaskStart) => Fate, store: ObjectStore = createMemoryStore()) {
+  constructor(backend: SimBackend | ((start: TaskStart) => Fate), store: ObjectStore = createMemoryStore()) {
     this.store = store;
-    this.backend = new SimBackend(fateOf);
+    this.backend = backend instanceof SimBackend ? backend : new SimBackend(backend);
   }
 
   async open(): Promise<this> {

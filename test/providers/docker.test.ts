@@ -31,8 +31,8 @@ conformance('docker', { skip, ready: buildScriptedImage, left });
 describe('the docker provider', { skip, concurrency: 4 }, () => {
   let bench: Bench;
   let provider: ComputeProvider;
-  before(() => {
-    bench = new Bench('docker');
+  before(async () => {
+    bench = await Bench.make('docker');
     provider = bench.provider;
   });
   after(async () => {

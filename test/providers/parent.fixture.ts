@@ -8,7 +8,7 @@ const { kind, stateDir, deployment, tasks } = JSON.parse(process.argv[2] ?? '') 
   deployment: string;
   tasks: TaskStart[];
 };
-const provider = openScripted(kind, stateDir, deployment);
+const provider = await openScripted(kind, stateDir, deployment);
 process.stdout.write('ready\n');
 await new Promise((resolve) => process.stdin.once('data', resolve));
 await Promise.all(tasks.map((task) => provider.start(task)));

@@ -36,8 +36,8 @@ conformance('process', { skip: process.platform === 'linux' ? false : 'reads /pr
 
 describe('the process provider', () => {
   let bench: Bench;
-  before(() => {
-    bench = new Bench('process');
+  before(async () => {
+    bench = await Bench.make('process');
   });
   after(async () => {
     for (const name of await bench.provider.list()) await bench.provider.remove(name);

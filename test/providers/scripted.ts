@@ -6,16 +6,26 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import type { FargateConfig } from '@pangolin/contracts/config';
 import { taskName } from '@pangolin/contracts/ids';
 import { createDockerProvider } from '@pangolin/controller/providers/docker';
 import { WORKER_IMAGE } from '@pangolin/controller/providers/open';
+import { createFargateProvider } from '@pangolin/controller/providers/fargate';
 import { createProcessProvider } from '@pangolin/controller/providers/process';
 import type { ComputeProvider, SandboxRequest, TaskStart } from '@pangolin/controller/providers/provider';
 
-export type Kind = 'process' | 'docker';
-const SCRIPTED_IMAGE = 'pangolin-test-scripted:dev';
+export type Kind = 'process' | 'docker' | 'fargate';
+export const SCRIPTED_IMAGE = 'pangolin-test-scripted:dev';
+/** Set by the test that has the ECS server: a `FargateConfig` as JSON, for this process and its children. */
+export const ECS_CONFIG = 'PANGOLIN_TEST_ECS_CONFIG';
+/** Where the tasks of the benches have their directories, for servers that cannot see a `TaskStart`. */
+export const directories = new Map<string, Pick<TaskStart, 'inDir' | 'outDir'>>();
 
-export function openScripted(kind: Kind, stateDir: string, deployment: string): ComputeProvider {
+export async function openScripted(kind: Kind, stateDir: string, deployment: string): Promise<ComputeProvider> {
+  if (kind === 'fargate') {
+    const config = JSON.parse(process.env[ECS_CONFIG] ?? '') as FargateConfig;
+    return await createFargateProvider({ deployment, config });
+  }
   if (kind === 'docker') return createDockerProvider({ deployment, image: SCRIPTED_IMAGE });
   return createProcessProvider({ stateDir, deployment, workerCommand: ['sh', '-c', 'exec sh "$PANGOLIN_IN/script"'] });
 }
@@ -38,20 +48,27 @@ export async function docker(...args: string[]): Promise<string> {
 
 export class Bench {
   readonly kind: Kind;
-  readonly deployment = `test-${randomBytes(6).toString('hex')}`;
+  readonly deployment: string;
   readonly dir: string;
   readonly provider: ComputeProvider;
   #count = 0;
 
-  constructor(kind: Kind) {
+  private constructor(kind: Kind, deployment: string, dir: string, provider: ComputeProvider) {
     this.kind = kind;
-    this.dir = mkdtempSync(join(tmpdir(), 'pangolin-test-'));
-    this.provider = this.open();
+    this.deployment = deployment;
+    this.dir = dir;
+    this.provider = provider;
+  }
+
+  static async make(kind: Kind): Promise<Bench> {
+    const deployment = `test-${randomBytes(6).toString('hex')}`;
+    const dir = mkdtempSync(join(tmpdir(), 'pangolin-test-'));
+    return new Bench(kind, deployment, dir, await openScripted(kind, join(dir, 'state'), deployment));
   }
 
   /** Another provider of the same deployment, as a restarted controller has. */
-  open(): ComputeProvider {
-    return openScripted(this.kind, join(this.dir, 'state'), this.deployment);
+  async open(): Promise<ComputeProvider> {
+    return await openScripted(this.kind, join(this.dir, 'state'), this.deployment);
   }
 
   task(script: string, request: SandboxRequest = {}, more: Partial<TaskStart> = {}): TaskStart {
@@ -61,8 +78,10 @@ export class Bench {
     mkdirSync(inDir, { recursive: true });
     mkdirSync(outDir, { recursive: true });
     writeFileSync(join(inDir, 'script'), script);
+    const name = taskName(this.deployment, ref);
+    directories.set(name, { inDir, outDir });
     return {
-      name: taskName(this.deployment, ref),
+      name,
       ref,
       inDir,
       outDir,
@@ -79,7 +98,7 @@ export async function until<T>(
   what: string,
   look: () => Promise<T | undefined | false> | T | undefined | false,
 ): Promise<T> {
-  const giveUpAt = performance.now() + 30_000;
+  const giveUpAt = performance.now() + 120_000;
   for (;;) {
     const value = await look();
     if (value !== undefined && value !== false) return value;

@@ -11,10 +11,18 @@ import type { Pass } from './pass.ts';
 import { denyItem } from './transitions.ts';
 
 export async function launchReady(pass: Pass): Promise<void> {
-  const { state, memory, config } = pass.engine;
+  const { state, memory, config, provider } = pass.engine;
   const { queues } = memory;
+  // A start that ends wakes the next pass.
+  const startsFree = (provider.startsMax ?? Infinity) - memory.starting.size;
+  const startsBefore = pass.effects.length;
   for (const queue of queues.names()) {
-    const free = (): number => Math.min(queues.free(queue, pass.now), config.tasksMax - queues.active);
+    const free = (): number =>
+      Math.min(
+        queues.free(queue, pass.now),
+        config.tasksMax - queues.active,
+        startsFree - (pass.effects.length - startsBefore),
+      );
     // An item that blocks or fails to launch leaves its place to the next one, but is not looked at twice.
     const seen = new Set<number>();
     while (free() > 0) {

@@ -50,8 +50,15 @@ const rows: readonly Row[] = [
   },
   // We stopped it for a deadline of ours.
   { when: (e) => e.stop !== undefined, then: (e) => failed(e.stop!, e.output?.message) },
-  // The worker was told to stop by somebody else: the host shuts down, a person stopped the container.
-  { when: (e) => e.output?.reason === 'Cancelled', then: () => failed('Lost', 'the task was stopped from outside') },
+  // The worker was told to stop by somebody else: the host shuts down, spare capacity is taken back, a person stopped
+  // the container. The backend may know which.
+  {
+    when: (e) => e.output?.reason === 'Cancelled',
+    then: (e) =>
+      e.backend && classOf(e.backend.reason) === 'infrastructure'
+        ? failed(e.backend.reason, e.backend.message)
+        : failed('Lost', 'the task was stopped from outside'),
+  },
   // The worker's reason counts only if it is one that is charged: it cannot award itself free retries.
   {
     when: (e) => e.output?.reason !== undefined && classOf(e.output.reason) === 'item',

@@ -1,6 +1,6 @@
 /** The provider that `--compute` names, or the best that is there. */
 import type { Logger } from 'pino';
-import type { EgressConfig } from '@pangolin/contracts/config';
+import type { EgressConfig, FargateConfig } from '@pangolin/contracts/config';
 import { PangolinError, isPangolinError } from '@pangolin/contracts/errors';
 import type { ComputeProvider } from './provider.ts';
 
@@ -14,24 +14,31 @@ export interface OpenProviderOptions {
   readonly compute?: Compute | undefined;
   readonly stateDir: string;
   readonly deployment: string;
-  /** Worker image of items that name none; WORKER_IMAGE by default. */
+  /** Worker image of items that name none; WORKER_IMAGE by default, for fargate the one of its configuration. */
   readonly image?: string | undefined;
   readonly egress?: EgressConfig | undefined;
+  /** `compute.fargate` of pangolin.yaml. */
+  readonly fargate?: FargateConfig | undefined;
   readonly log: Pick<Logger, 'warn'>;
 }
 
-/** @throws PangolinError UNAVAILABLE when docker is asked for and no engine answers or the image is not there. */
+/**
+ * @throws PangolinError UNAVAILABLE when docker is asked for and no engine answers or the image is not there; INVALID or
+ * UNSUPPORTED when fargate is asked for and not configured.
+ */
 export async function openProvider(options: OpenProviderOptions): Promise<ComputeProvider> {
   switch (options.compute) {
     case 'process':
       return await openProcess(options);
     case 'docker':
       return await openDocker(options);
+    case 'fargate':
+      return await openFargate(options);
     case undefined:
       return await openBest(options);
     default:
       throw new PangolinError('UNSUPPORTED', `this build has no ${options.compute} provider`, {
-        hint: 'Use --compute docker or --compute process.',
+        hint: 'Use --compute docker, fargate or process.',
       });
   }
 }
@@ -49,6 +56,19 @@ async function openBest(options: OpenProviderOptions): Promise<ComputeProvider> 
 async function openProcess({ stateDir, deployment }: OpenProviderOptions): Promise<ComputeProvider> {
   const { createProcessProvider } = await import('./process.ts');
   return createProcessProvider({ stateDir, deployment });
+}
+
+async function openFargate({ deployment, fargate, image, log }: OpenProviderOptions): Promise<ComputeProvider> {
+  if (fargate === undefined) {
+    throw new PangolinError('INVALID', 'nothing says where on AWS tasks run', {
+      hint: 'Set compute.fargate in pangolin.yaml: region, cluster, subnets and securityGroups (docs/fargate.md).',
+    });
+  }
+  const { createFargateProvider } = await import('./fargate.ts');
+  const config = image === undefined ? fargate : { ...fargate, image };
+  const provider = await createFargateProvider({ deployment, config, warn: (message) => log.warn(message) });
+  await provider.resolveImage(undefined);
+  return provider;
 }
 
 async function openDocker({

@@ -39,6 +39,8 @@ export interface TaskObservation {
 
 export interface ComputeProvider {
   readonly name: 'process' | 'docker' | 'fargate' | 'kubernetes' | 'noop';
+  /** Starts that may wait for the backend at once; without it any number. More items stay ready: those wait without a deadline. */
+  readonly startsMax?: number;
   /**
    * What the backend will enforce for such a request; goes into the manifest.
    * @throws PangolinError UNSUPPORTED naming the field, when it cannot honour something asked for (law 9).

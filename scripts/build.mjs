@@ -1,8 +1,8 @@
-// Bundles the programs that ship as one file: in the task image the worker and the egress proxy that runs beside it,
-// and the standalone verifier.
+// Bundles the programs that ship as one file: in the task image the worker (what it rarely needs is beside it) and the
+// egress proxy, and the standalone verifier.
 // node scripts/build.mjs [worker|verify] [DIR]: one group or both, into DIR or each into its package's dist/.
 import { build } from 'esbuild';
-import { chmodSync, copyFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, globSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -20,9 +20,16 @@ const [dir] = args;
 const placeOf = (out) => (dir === undefined ? join(root, out) : join(dir, basename(out)));
 
 for (const { entry, out } of group === undefined ? Object.values(groups).flat() : groups[group]) {
+  const outdir = dirname(placeOf(out));
+  const name = basename(out, '.mjs');
+  // Parts of an earlier build: nobody loads them any more.
+  for (const file of globSync(`${name}-part-*.mjs`, { cwd: outdir })) rmSync(join(outdir, file));
   await build({
-    entryPoints: [join(root, entry)],
-    outfile: placeOf(out),
+    entryPoints: { [name]: join(root, entry) },
+    outdir,
+    outExtension: { '.js': '.mjs' },
+    chunkNames: `${name}-part-[hash]`,
+    splitting: true,
     bundle: true,
     platform: 'node',
     format: 'esm',

@@ -13,7 +13,7 @@ import { isTerminal, phases, reasons } from '../contracts/src/reasons.ts';
 import { ITEMS_MAX } from '../contracts/src/run.ts';
 import { CONNECTIONS_MAX } from '../controller/src/egress/egress-log.ts';
 import { SCHEDULE_BYTES_MAX, SCHEDULE_NAME_MAX, SLOTS_MAX } from '../contracts/src/schedule.ts';
-import { INFRASTRUCTURE_RETRIES_MAX, PARKS_MAX } from '../controller/src/plan/retry.ts';
+import { INFRASTRUCTURE_RETRIES_MAX, PARKS_MAX, RATE_LIMIT_WAIT_MAX_MS } from '../controller/src/plan/retry.ts';
 import { DEFAULT_MEMORY_BYTES, MEMORY_BYTES_MIN, PIDS_MAX } from '../controller/src/providers/docker-container.ts';
 import { TASK_BYTES_MAX } from '../worker-image/src/read-task.ts';
 import { LOG_LIMITS } from '../worker-image/src/log-writer.ts';
@@ -105,7 +105,8 @@ const limitSections = [
     'Besides `retry.maxAttempts`.',
     [
       ['after losses of infrastructure', count(INFRASTRUCTURE_RETRIES_MAX)],
-      ['because a rule parked it', count(PARKS_MAX)],
+      ['because a rule parked it, or its model was rate-limited', count(PARKS_MAX)],
+      ['one wait for a rate-limited model', `${RATE_LIMIT_WAIT_MAX_MS / 3_600_000} hours`],
     ],
   ],
   [

@@ -44,7 +44,7 @@ for image in $wanted; do
   case $image in
     worker)
       "$node" scripts/build.mjs >&2
-      build "pangolin-worker:$tag" Dockerfile.worker worker-image/dist/worker.mjs worker-image/dist/egress.mjs
+      build "pangolin-worker:$tag" Dockerfile.worker worker-image/dist
       ;;
     controller)
       "$node" scripts/images-modules.mjs

@@ -47,6 +47,10 @@ const rules: readonly Rule[] = [
     may: ['worker-image/src/', '@pangolin/contracts/', '@pangolin/storage/', ...nodeBuiltins],
   },
   {
+    from: 'worker-image/src/runtimes/acp.ts',
+    may: ['worker-image/src/', '@pangolin/contracts/', ...nodeBuiltins, '@agentclientprotocol/sdk'],
+  },
+  {
     from: 'controller/src/',
     may: ['controller/src/', '@pangolin/contracts/', '@pangolin/storage/', ...nodeBuiltins, 'pino'],
   },

@@ -4,24 +4,9 @@ import type { Finding } from './explain.ts';
 import { show } from './formats.ts';
 import { CAPABILITY_BYTES_MAX, CAPABILITY_FILES_MAX } from './limits.ts';
 import { pointerTo } from './text-place.ts';
+import { pathProblem } from './workspace-path.ts';
 
-/** At the top of the workspace these are the worker's and git's. */
-const RESERVED: readonly string[] = ['.git', '.pangolin', 'inputs', 'outputs'];
-const PATH_CHARS_MAX = 1024;
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
-
-/** Why a file of that path cannot be laid over a workspace, or undefined. */
-export function pathProblem(path: string): string | undefined {
-  const segments = path.split('/');
-  if (path.length > PATH_CHARS_MAX) return `is longer than ${PATH_CHARS_MAX} characters`;
-  if (!path.isWellFormed() || /[\u0000-\u001f\u007f\\]/.test(path)) return 'holds a control character or a backslash';
-  if (path.startsWith('/')) return 'is absolute';
-  if (segments.some((segment) => segment === '..')) return 'leaves the workspace';
-  if (segments.some((segment) => segment === '' || segment === '.')) return 'has an empty part';
-  if (RESERVED.includes(segments[0]!)) return `is under ${segments[0]}/, which is reserved`;
-  if (segments.some((segment) => segment.toLowerCase() === '.git')) return 'is part of a git repository';
-  return undefined;
-}
 
 /** Of a spec that conforms to its schema. */
 export function checkCapability(spec: Capability, at: string): Finding[] {

@@ -19,7 +19,7 @@ export function checkPipeline(spec: PipelineSpec, at: string): Finding[] {
       findings.push({ path: `${path}/id`, code: 'DuplicateId', message, hint: 'Give every block an id of its own.' });
     }
     if (block.id !== undefined) ids.add(block.id);
-    if (block.kind === 'script') readDuration(block.timeout, `${path}/timeout`, findings);
+    if (block.kind !== 'capture') readDuration(block.timeout, `${path}/timeout`, findings);
   }
   return findings;
 }

@@ -1,10 +1,10 @@
 /**
  * The reference's plan form tucks typed fields into an item's `inputs`:
  *
- *     { "id": "a", "inputs": { "pipeline": "dev.build", "workerInput": { "target": "all" } } }
+ *     { "id": "a", "inputs": { "subagent": "dev.editor", "env": "models", "workerInput": { "target": "all" } } }
  *
- * `pipeline` becomes the item's field and `workerInput` joins `inputs`. Fields of both forms whose registries this
- * version does not have are refused by name rather than as unknown.
+ * `subagent`, `env`, `capabilities`, `addCapabilities` and `pipeline` become the item's fields, and `workerInput` joins
+ * `inputs`.
  */
 import { typeName, type Finding } from './explain.ts';
 import { show } from './formats.ts';
@@ -17,23 +17,18 @@ export interface Lifted {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** What needs a registry that does not exist yet, in an item and in `inputs`. */
-const unregistered = ['subagent', 'subagentShape', 'env', 'capabilities', 'addCapabilities'] as const;
+const tuckedFields = ['pipeline', 'subagent', 'env', 'capabilities', 'addCapabilities'] as const;
+/** Of these the reference takes one name for a list of one. */
+const lists: ReadonlySet<string> = new Set(['env', 'capabilities', 'addCapabilities']);
 
 /** Undefined when there is nothing to lift. `path` is the pointer of the item. */
 export function liftItem(item: unknown, path: string, findings: Finding[]): Lifted | undefined {
   if (!isObject(item)) return undefined;
   const inputs = isObject(item['inputs']) ? item['inputs'] : undefined;
-  const tucked = inputs !== undefined && isTucked(inputs);
-  if (!tucked && !unregistered.some((name) => Object.hasOwn(item, name))) return undefined;
-
+  if (inputs === undefined || !isTucked(inputs)) return undefined;
   const own: Record<string, unknown> = { ...item };
   const moved = new Map<string, string>();
-  for (const name of unregistered) {
-    if (Object.hasOwn(own, name)) findings.push(notRegistered(name, own[name], `${path}/${name}`));
-    delete own[name];
-  }
-  if (tucked) own['inputs'] = liftInputs(own, inputs, path, moved, findings);
+  own['inputs'] = liftInputs(own, inputs, path, moved, findings);
   return { item: own, moved };
 }
 
@@ -55,17 +50,18 @@ function liftInputs(
   moved: Map<string, string>,
   findings: Finding[],
 ): Fields {
-  const { pipeline, workerInput, ...rest } = inputs as Record<string, unknown>;
+  const { workerInput, ...rest } = inputs as Record<string, unknown>;
   const at = `${path}/inputs`;
-  for (const name of unregistered) {
-    if (Object.hasOwn(rest, name)) findings.push(notRegistered(name, rest[name], `${at}/${name}`));
+  for (const name of tuckedFields) {
+    const value = rest[name];
     delete rest[name];
-  }
-  if (pipeline !== undefined && own['pipeline'] !== undefined) {
-    findings.push(twice('pipeline', 'in the item and in its `inputs`', `${at}/pipeline`));
-  } else if (pipeline !== undefined) {
-    own['pipeline'] = pipeline;
-    moved.set('/pipeline', '/inputs/pipeline');
+    if (value === undefined) continue;
+    if (own[name] !== undefined) {
+      findings.push(twice(name, 'in the item and in its `inputs`', `${at}/${name}`));
+      continue;
+    }
+    own[name] = lists.has(name) && typeof value === 'string' ? [value] : value;
+    moved.set(`/${name}`, `/inputs/${name}`);
   }
   if (workerInput === undefined) return rest;
   if (!isObject(workerInput)) {
@@ -93,17 +89,6 @@ export function liftedPath(lifted: Lifted, rest: string): string {
     if (rest === from || rest.startsWith(`${from}/`)) return to + rest.slice(from.length);
   }
   return rest;
-}
-
-function notRegistered(name: string, value: unknown, path: string): Finding {
-  const [first] = Array.isArray(value) ? (value as unknown[]) : [value];
-  const what = typeof first === 'string' ? `${show(first)}, which` : 'what';
-  return {
-    path,
-    code: 'NotRegistered',
-    message: `\`${name}\` names ${what} is not registered`,
-    hint: 'Only pipelines can be registered here; write `pipeline: NAME` or the blocks themselves.',
-  };
 }
 
 function twice(key: string, where: string, path: string): Finding {

@@ -40,7 +40,9 @@ export function normaliseItem(
   const when = readWhen(item, places.item, findings);
   const resourceLocks = readLocks(item, places.item, findings);
   const retry = readRetry(item, spec, places, findings);
-  if (executor === 'dispatch' && pipeline === undefined) findings.push(missingPipeline(item.id, places.item));
+  const subagent = item.subagent ?? defaults.subagent;
+  if (executor === 'dispatch' && pipeline === undefined && subagent === undefined)
+    findings.push(missingPipeline(item.id, places.item));
   if (workspace && 'git' in workspace && workspace.git.commit !== undefined && workspace.git.ref !== undefined) {
     const path = item.workspace
       ? `${places.item}/workspace`
@@ -57,7 +59,11 @@ export function normaliseItem(
   return {
     id: item.id,
     executor,
-    ...(executor === 'dispatch' && pipeline !== undefined && { pipeline }),
+    ...(executor === 'dispatch' && {
+      ...(pipeline !== undefined && { pipeline }),
+      ...(subagent !== undefined && { subagent }),
+      ...pickLists(item, defaults),
+    }),
     ...(approval && { approval }),
     ...(item.needs && Object.keys(item.needs).length > 0 && { needs: item.needs }),
     depends_on: dependencies,
@@ -79,8 +85,26 @@ export function normaliseItem(
   };
 }
 
+/** A list of the item stands instead of the one of the defaults. */
+function pickLists(item: Item, defaults: NonNullable<ItemsSpec['defaults']>): Partial<NormalisedItem> {
+  const lists = (['env', 'capabilities', 'addCapabilities'] as const).flatMap((field) => {
+    const list = item[field] ?? defaults[field];
+    return list === undefined ? [] : [[field, list] as const];
+  });
+  return Object.fromEntries(lists);
+}
+
 /** What an approval has no use for: it runs nothing. */
-const ofTasks = ['pipeline', 'workspace', 'needs', 'resourceLocks'] as const;
+const ofTasks = [
+  'pipeline',
+  'subagent',
+  'env',
+  'capabilities',
+  'addCapabilities',
+  'workspace',
+  'needs',
+  'resourceLocks',
+] as const;
 
 function readApproval(item: Item, path: string, findings: Finding[]): NormalisedItem['approval'] {
   if (item.executor !== 'approval') {
@@ -180,7 +204,7 @@ function missingPipeline(id: string, path: string): Finding {
     path,
     code: 'MissingPipeline',
     message: `item ${show(id)} says nothing to run`,
-    hint: 'Write `pipeline: { blocks: [ { kind: script, command: "…" }, { kind: capture, what: patch } ] }`, or the name of a registered pipeline; `defaults` may hold it for all items.',
+    hint: 'Write `pipeline: { blocks: [ { kind: script, command: "…" }, { kind: capture, what: patch } ] }`, or the name of a registered pipeline or subagent; `defaults` may hold it for all items.',
   };
 }
 

@@ -29,6 +29,24 @@ export const Boot = Type.Object(
 );
 export type Boot = Static<typeof Boot>;
 
+/** What an agent says it used. Asserted by it, checked by nobody. */
+export const Usage = Type.Object(
+  {
+    runtime: Type.String({ maxLength: 100 }),
+    /** As the agent names it; of several the one that wrote most. */
+    model: Type.Optional(Type.String({ maxLength: 200 })),
+    turns: Type.Optional(Size),
+    inputTokens: Type.Optional(Size),
+    outputTokens: Type.Optional(Size),
+    cacheReadTokens: Type.Optional(Size),
+    cacheWriteTokens: Type.Optional(Size),
+    /** US dollars as a decimal, such as `0.0013`. */
+    costUsd: Type.Optional(Type.String({ pattern: '^\\d{1,9}(\\.\\d{1,9})?$' })),
+  },
+  closed,
+);
+export type Usage = Static<typeof Usage>;
+
 export const BlockResult = Type.Object(
   {
     index: Type.Integer({ minimum: 0 }),
@@ -41,6 +59,8 @@ export const BlockResult = Type.Object(
     reason: Type.Optional(ReasonName),
     startedAt: Type.Optional(Time),
     durationMs: Type.Optional(Type.Integer({ minimum: 0 })),
+    /** Of an agent block. */
+    usage: Type.Optional(Usage),
   },
   closed,
 );
@@ -58,6 +78,8 @@ export const Output = Type.Object(
     /** Why it failed. Absent on success. */
     reason: Type.Optional(ReasonName),
     message: Type.Optional(Type.String({ maxLength: 4096 })),
+    /** Of ModelRateLimited: when the model takes requests again, as far as it said. */
+    resetAt: Type.Optional(Time),
     /** true: the attempt was cut short and its products are what existed then. */
     partial: Type.Boolean(),
     startedAt: Time,

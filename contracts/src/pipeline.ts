@@ -20,6 +20,16 @@ export const Command = Type.Union(
   { description: 'A line for /bin/sh -c, or the program and its arguments as a list.' },
 );
 
+export const AgentBlock = Type.Object(
+  {
+    kind: Type.Literal('agent'),
+    id: Type.Optional(Type.String({ pattern: ID_PATTERN, description: 'Names the block in logs and evidence.' })),
+    timeout: Type.Optional(Duration),
+  },
+  { ...closed, description: 'Runs the subagent of the item in the workspace.' },
+);
+export type AgentBlock = Static<typeof AgentBlock>;
+
 export const ScriptBlock = Type.Object(
   {
     kind: Type.Literal('script'),
@@ -57,7 +67,7 @@ export const CaptureBlock = Type.Object(
 );
 export type CaptureBlock = Static<typeof CaptureBlock>;
 
-export const Block = Type.Union([ScriptBlock, CaptureBlock]);
+export const Block = Type.Union([AgentBlock, ScriptBlock, CaptureBlock]);
 export type Block = Static<typeof Block>;
 
 export const PipelineSpec = Type.Object(

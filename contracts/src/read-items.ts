@@ -7,11 +7,16 @@ import { encodeSegment } from './ids.ts';
 import { liftItem, liftedPath, type Lifted } from './lift.ts';
 import { normaliseItem } from './normalise.ts';
 import type { PipelineSpec } from './pipeline.ts';
-import type { AdmittedItem, Item, Run, Workspace } from './run.ts';
+import type { AdmittedItem, Item, Pins, Run, Workspace } from './run.ts';
 import { pointerTo } from './text-place.ts';
 
 /** An item as admission takes it: everything but the pins. */
-export type NormalisedItem = Omit<AdmittedItem, 'pipeline' | 'workspace' | 'needs'> & {
+export type NormalisedItem = Omit<AdmittedItem, 'pipeline' | 'workspace' | 'needs' | keyof Pins> & {
+  readonly subagent?: string;
+  readonly env?: readonly string[];
+  /** Absent: those of the subagent. */
+  readonly capabilities?: readonly string[];
+  readonly addCapabilities?: readonly string[];
   /** Absent of an approval. */
   readonly pipeline?: string | PipelineSpec;
   readonly workspace?: Workspace;
@@ -20,8 +25,11 @@ export type NormalisedItem = Omit<AdmittedItem, 'pipeline' | 'workspace' | 'need
 
 export interface ItemPointers {
   /** Where the value of this field of an item comes from: the item itself, the defaults, or the spec. */
-  item(index: number, field: 'pipeline' | 'workspace'): string;
+  item(index: number, field: PinnedField): string;
 }
+
+/** Fields that name something outside of the file. */
+export type PinnedField = 'pipeline' | 'workspace' | 'subagent' | 'env' | 'capabilities' | 'addCapabilities';
 
 /** An id is one segment of a storage key, and no file name is longer than 255 bytes. */
 const ENCODED_ID_MAX = 250;

@@ -1,7 +1,7 @@
 /**
  * A submitted run from bytes to a checked run with its defaults merged and its units resolved. Both spellings are read:
- * the Kubernetes envelope and the bare `plan.json`, and in either the plan form that tucks `pipeline` and `workerInput`
- * into `inputs`. Nothing outside of the file is looked at: names and workspaces are pinned by admission.
+ * the Kubernetes envelope and the bare `plan.json`, and in either the plan form that tucks typed fields into `inputs`.
+ * Nothing outside of the file is looked at: names and workspaces are pinned by admission.
  */
 import { canonical } from './canonical.ts';
 import { readDuration } from './check-pipeline.ts';

@@ -31,6 +31,9 @@ export const reasons = {
   StageFailed: ['item', 'The workspace or an input could not be laid out; the message names the file.'],
   CaptureFailed: ['item', 'The workspace could not be captured; the message names the step.'],
   BlockKilled: ['item', 'A block died by a signal; the message names it.'],
+  ContextMissing: ['item', 'The subagent requires something that the workspace or image lacks; the message names it.'],
+  AgentFailed: ['item', 'The agent ended its turn without finishing; the message has its words.'],
+  ModelRateLimited: ['item', 'The model refused further requests; the item waits without a task and is tried again.'],
   WorkerFailed: ['item', 'The worker ended without an output; read the attempt log.'],
 
   ImageUnavailable: [

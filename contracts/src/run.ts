@@ -194,11 +194,20 @@ const Lock = Type.Union([
   ),
 ]);
 
+const References = (description: string) =>
+  Type.Array(Type.String({ pattern: ID_PATTERN }), { maxItems: 100, description });
+
 const itemFields = {
   executor: Type.Optional(Type.Literal('dispatch')),
   pipeline: Type.Optional(
     Type.Union([Id, PipelineSpec], { description: 'A registered pipeline by name, or one written here.' }),
   ),
+  subagent: Type.Optional(
+    Type.String({ pattern: ID_PATTERN, description: 'A registered subagent; it needs no pipeline of its own.' }),
+  ),
+  env: Type.Optional(References('Registered env bundles, besides those of the subagent; later ones win.')),
+  capabilities: Type.Optional(References('Registered capabilities, instead of those of the subagent.')),
+  addCapabilities: Type.Optional(References('Registered capabilities, besides those.')),
   workspace: Type.Optional(Workspace),
   image: Type.Optional(
     Type.String({ pattern: IMAGE_PATTERN, description: 'Worker image; the provider has a default.' }),
@@ -314,7 +323,23 @@ export const lockKey = (lock: AdmittedLock): string => (typeof lock === 'string'
 /** How a dependency has to end for the item to go on; `done` is the default and is not written. */
 export type When = 'failed' | 'always';
 
-export interface AdmittedItem {
+/** A registered thing as it was named, and the version that was admitted: the digest of its canonical spec in cas/. */
+export const Pin = Type.Object({ ref: Type.String({ pattern: ID_PATTERN }), sha256: Hex }, closed);
+export type Pin = Frozen<Static<typeof Pin>>;
+const PinList = Type.Array(Pin, { minItems: 1 });
+
+/** What an item takes from the registry besides its pipeline; sealed in the dispatch manifest as it stands here. */
+export const pins = {
+  subagent: Type.Optional(Pin),
+  /** Laid over the workspace in this order. */
+  capabilities: Type.Optional(PinList),
+  /** Of two values of one name the later one counts. */
+  env: Type.Optional(PinList),
+} as const;
+const Pins = Type.Object(pins);
+export type Pins = Frozen<Static<typeof Pins>>;
+
+export interface AdmittedItem extends Pins {
   readonly id: string;
   /** `approval` waits for a person and runs nothing. */
   readonly executor: 'dispatch' | 'approval';

@@ -4,7 +4,7 @@ import { PAYLOAD_TYPE } from './dsse.ts';
 import { Anything, closed, EveryKey, Hex, OneOf, Size, type Frozen } from './fragments.ts';
 import { ID_PATTERN } from './ids.ts';
 import { Duration, PipelineSpec } from './pipeline.ts';
-import { Network, PinnedWorkspace } from './run.ts';
+import { Network, PinnedWorkspace, pins } from './run.ts';
 
 const Id = Type.String({ pattern: ID_PATTERN });
 const DigestSet = Type.Object({ sha256: Hex }, closed);
@@ -49,6 +49,7 @@ export const DispatchManifest = Type.Object(
     pipeline: Type.Object({ ref: Type.Optional(Type.String()), sha256: Hex, spec: PipelineSpec }, closed),
     image: Type.Optional(Type.Object({ ref: Type.String(), id: Type.Optional(Type.String()) }, closed)),
     workspace: Type.Optional(PinnedWorkspace),
+    ...pins,
     inputs: EveryKey(InputRef),
     params: Type.Optional(DigestSet),
     limits: Type.Object({ timeoutMs: Size, idleTimeoutMs: Type.Optional(Size), graceMs: Size }, closed),
@@ -105,6 +106,8 @@ const Grants = Type.Object(
   {
     workspace: Type.Optional(Grant),
     inputs: EveryKey(Grant),
+    /** Digest of a registered thing that the manifest pins → its canonical spec. */
+    things: Type.Optional(EveryKey(Grant)),
     /** Absent where the attempt prefix is a directory of the task. */
     attempt: Type.Optional(AttemptGrant),
     /** RFC 3339. What is signed ends then; newer grants, of this same form, appear at `renewed` before that. */

@@ -86,6 +86,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       log,
       image: options.image,
       egress,
+      unsandboxed: options.unsandboxed,
       fargate: compute.fargate,
     });
     await writeLease(store);

@@ -162,8 +162,8 @@ test('a registered pipeline whose content is damaged or not valid here is refuse
   await context.store.put(casKey(good.version.sha256), 'other bytes');
   await register(context, 'strange', { blocks: [{ kind: 'teleport' }] });
   const run = (pipeline: string): object => ({ id: 'r', items: [{ id: 'a', pipeline }] });
-  assert.deepEqual(await problems(run('damaged'), context), [['PipelineDamaged', '/items/0/pipeline']]);
-  assert.deepEqual(await problems(run('strange'), context), [['PipelineInvalid', '/items/0/pipeline']]);
+  assert.deepEqual(await problems(run('damaged'), context), [['ThingDamaged', '/items/0/pipeline']]);
+  assert.deepEqual(await problems(run('strange'), context), [['ThingInvalid', '/items/0/pipeline']]);
 });
 
 test('local workspaces are refused where the storage is remote', async () => {

@@ -252,11 +252,11 @@ export const cases: readonly Row[] = [
   ['a dependency on an onExit item', 'x.yaml', items('{ id: a, onExit: true }', '{ id: b, depends_on: [ a ] }')],
   // The form of the reference.
   [
-    'a subagent',
+    'a tucked env bundle that is wrong',
     'x.json',
-    '{"id": "r", "items": [{"id": "a", "inputs": {"subagent": "reviewer", "workerInput": {"x": 1}}}]}',
+    '{"id": "r", "items": [{"id": "a", "inputs": {"subagent": "reviewer", "env": 1, "workerInput": {"x": 1}}}]}',
   ],
-  ['registries that do not exist', 'x.yaml', item('capabilities: [ git ]\nsubagentShape: dev.code-edit')],
+  ['a list that is text', 'x.yaml', item('capabilities: git\nsubagnet: dev.editor')],
   ['a tucked pipeline beside a typed one', 'x.yaml', item('inputs: { pipeline: q }')],
   [
     'a tucked pipeline that is wrong',

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { backoff, decideRetry, INFRASTRUCTURE_RETRIES_MAX, PARKS_MAX } from '@pangolin/controller/plan/retry';
+import {
+  backoff,
+  decideRetry,
+  INFRASTRUCTURE_RETRIES_MAX,
+  PARKS_MAX,
+  RATE_LIMIT_WAIT_MAX_MS,
+} from '@pangolin/controller/plan/retry';
 import { judge, type AttemptEnd } from '@pangolin/controller/plan/verdicts';
 
 const base: AttemptEnd = {
@@ -148,4 +154,26 @@ test('backoff grows, is capped, and its jitter is derived from the attempt', () 
   const jittered = backoff(ref, { ...policy, jitter: true }, 1);
   assert.ok(jittered >= 50 && jittered <= 100);
   assert.equal(backoff(ref, { ...policy, jitter: true }, 1), jittered);
+});
+
+test('a rate-limited model parks the item until it takes requests again, without a charge and within bounds', () => {
+  const limited = (resetInMs?: number) =>
+    decideRetry(ref, { reason: 'ModelRateLimited', resetInMs }, { ...policy, maxAttempts: 1 }, fresh);
+  assert.deepEqual(limited(90_000), {
+    action: 'retry',
+    parked: true,
+    delayMs: 90_000,
+    budget: { ...fresh, parks: 1 },
+  });
+  const delays = [limited(), limited(-5), limited(1e15)].map((decision) => 'delayMs' in decision && decision.delayMs);
+  assert.deepEqual(delays, [5 * 60_000, 1000, RATE_LIMIT_WAIT_MAX_MS]);
+  const often = decideRetry(
+    ref,
+    { reason: 'ModelRateLimited' },
+    { ...policy, maxAttempts: 1 },
+    { ...fresh, parks: PARKS_MAX },
+  );
+  assert.equal(often.action, 'fail');
+  const rules = [{ reasons: ['ModelRateLimited'], action: 'fail' as const }];
+  assert.equal(decideRetry(ref, { reason: 'ModelRateLimited' }, { ...policy, rules }, fresh).action, 'fail');
 });

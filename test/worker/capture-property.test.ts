@@ -113,7 +113,8 @@ async function roundTrip(before: Node, after: Node): Promise<void> {
     const baseTree = await importBaseline(places, signal);
     rmSync(places.workspace, { recursive: true });
     lay(places.workspace, after);
-    await capturePatch({ places, baseTree }, work, signal, () => assert.fail('something was left out'));
+    const equipment = { files: new Map(), overlaid: new Set<string>(), env: [] };
+    await capturePatch({ places, baseTree, equipment }, work, signal, () => assert.fail('something was left out'));
     const clean = join(work, 'clean');
     mkdirSync(join(clean, '.git'), { recursive: true });
     const git = (...args: string[]): Buffer =>

@@ -10,6 +10,7 @@ import {
   readFileSync,
   readdirSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,11 +18,14 @@ import { dirname, join } from 'node:path';
 import { after } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { canonicalBytes } from '@pangolin/contracts/canonical';
+import type { Capability } from '@pangolin/contracts/capability';
 import { sha256 } from '@pangolin/contracts/digest';
+import type { EnvBundle } from '@pangolin/contracts/env-bundle';
 import { keyIdOf, signEnvelope } from '@pangolin/contracts/dsse';
 import type { LogLine, Output } from '@pangolin/contracts/output';
 import type { Block, ScriptBlock } from '@pangolin/contracts/pipeline';
-import type { PinnedWorkspace } from '@pangolin/contracts/run';
+import type { Pin, PinnedWorkspace, Pins } from '@pangolin/contracts/run';
+import type { Subagent } from '@pangolin/contracts/subagent';
 import { predicateTypes, statementBytes } from '@pangolin/contracts/statement';
 import type { DispatchManifest, Task } from '@pangolin/contracts/task';
 
@@ -51,8 +55,13 @@ export interface TaskSpec {
   readonly blocks: readonly Block[];
   /** name → content, committed as the workspace. */
   readonly files?: Readonly<Record<string, string>>;
+  /** name → target of a symbolic link, committed too. */
+  readonly links?: Readonly<Record<string, string>>;
   readonly inputs?: Readonly<Record<string, string>>;
   readonly params?: Readonly<Record<string, unknown>>;
+  readonly subagent?: Subagent;
+  readonly capabilities?: readonly Capability[];
+  readonly env?: readonly EnvBundle[];
   readonly timeoutMs?: number;
   readonly idleTimeoutMs?: number;
   readonly graceMs?: number;
@@ -104,9 +113,10 @@ export async function prepare(spec: TaskSpec): Promise<Dirs> {
   const dirs = { base, in: join(base, 'in'), out: join(base, 'out'), work: join(base, 'work') };
   chmodSync(base, 0o755);
   for (const dir of [dirs.in, dirs.out, dirs.work]) mkdirSync(dir);
-  const workspace = spec.files === undefined ? undefined : pack(spec.files, join(dirs.in, 'workspace.pack'));
+  const workspace = spec.files === undefined ? undefined : pack(spec, join(dirs.in, 'workspace.pack'));
   for (const [key, content] of Object.entries(spec.inputs ?? {})) writeFileSync(join(dirs.in, `input-${key}`), content);
-  const manifest = manifestOf(spec, workspace);
+  const { pins, things } = layThings(spec, dirs.in);
+  const manifest = { ...manifestOf(spec, workspace), ...pins };
   const payload = statementBytes(predicateTypes.dispatch, [], manifest);
   const task: Task = {
     schema: 'task/1',
@@ -114,6 +124,7 @@ export async function prepare(spec: TaskSpec): Promise<Dirs> {
     grants: {
       ...(workspace === undefined ? {} : { workspace: { path: 'workspace.pack' } }),
       inputs: Object.fromEntries(Object.keys(spec.inputs ?? {}).map((key) => [key, { path: `input-${key}` }])),
+      things,
     },
     ...(spec.params === undefined ? {} : { params: spec.params }),
   };
@@ -134,6 +145,27 @@ export async function prepare(spec: TaskSpec): Promise<Dirs> {
     ...(user === 'separate' ? { PANGOLIN_BLOCK_UID: String(BLOCK_UID), PANGOLIN_BLOCK_GID: String(BLOCK_UID) } : {}),
   };
   return { ...dirs, env, uid };
+}
+
+function layThings(spec: TaskSpec, inDir: string): { pins: Pins; things: Record<string, { path: string }> } {
+  const things: Record<string, { path: string }> = {};
+  const lay = (ref: string, thing: unknown): Pin => {
+    const bytes = canonicalBytes(thing);
+    const digest = sha256(bytes);
+    writeFileSync(join(inDir, digest), bytes);
+    things[digest] = { path: digest };
+    return { ref, sha256: digest };
+  };
+  const list = (name: string, all: readonly unknown[] | undefined): Pin[] | undefined =>
+    all?.map((thing, index) => lay(`${name}-${index}`, thing));
+  const capabilities = list('capability', spec.capabilities);
+  const env = list('env', spec.env);
+  const pins = {
+    ...(spec.subagent && { subagent: lay('subagent', spec.subagent) }),
+    ...(capabilities && { capabilities }),
+    ...(env && { env }),
+  };
+  return { pins, things };
 }
 
 function manifestOf(spec: TaskSpec, workspace: PinnedWorkspace | undefined): DispatchManifest {
@@ -167,7 +199,7 @@ function manifestOf(spec: TaskSpec, workspace: PinnedWorkspace | undefined): Dis
 const identity = ['-c', 'user.name=t', '-c', 'user.email=t@example.invalid', '-c', 'commit.gpgSign=false'];
 
 /** Two commits, so that the packed one has a parent that the pack does not hold. */
-function pack(files: Readonly<Record<string, string>>, target: string): PinnedWorkspace {
+function pack({ files = {}, links = {} }: TaskSpec, target: string): PinnedWorkspace {
   const repo = mkdtempSync(join(scratch, 'repo-'));
   const run = (args: string[], input = ''): Buffer => execFileSync('git', [...identity, ...args], { cwd: repo, input });
   run(['init', '-q']);
@@ -176,6 +208,7 @@ function pack(files: Readonly<Record<string, string>>, target: string): PinnedWo
     mkdirSync(dirname(join(repo, name)), { recursive: true });
     writeFileSync(join(repo, name), content);
   }
+  for (const [name, to] of Object.entries(links)) symlinkSync(to, join(repo, name));
   run(['add', '-A', '-f']);
   run(['commit', '-q', '-m', 'base']);
   const commit = run(['rev-parse', 'HEAD']).toString().trim();

@@ -70,6 +70,9 @@ const sandboxes = object({
 });
 const subjects = array(object({ name: text(4096), digest }), { min: 1, max: 100_000 });
 
+const pin = object({ ref: text(400), sha256: hex64 });
+const pins = array(pin, { min: 1, max: 1000 });
+
 const dispatchShape = object({
   _type: literal(STATEMENT_TYPE),
   subject: subjects,
@@ -84,6 +87,9 @@ const dispatchShape = object({
     task: text(200),
     pipeline: object({ 'ref?': text(400), sha256: hex64, spec: anything }),
     'image?': image,
+    'subagent?': pin,
+    'capabilities?': pins,
+    'env?': pins,
     'workspace?': object({ kind: literal('git'), 'url?': text(8192), commit: text(64), sha256: hex64, size: count }),
     inputs,
     'params?': digest,
@@ -134,14 +140,27 @@ const digestOf = (value: unknown): Sha256 => sha256(canonicalBytes(value));
 const subject = (name: string, digest: Sha256): Subject => ({ name, digest: { sha256: digest } });
 
 /** What one dispatch brings together: the subject of its statement. */
-function materialsOf({ image, pipeline, workspace, params, inputs }: DispatchManifest): Subject[] {
+function materialsOf({ image, pipeline, workspace, params, inputs, ...registered }: DispatchManifest): Subject[] {
   const imageDigest = image?.id?.startsWith('sha256:') ? image.id.slice(7) : undefined;
   return [
     ...(imageDigest === undefined ? [] : [subject('image', imageDigest)]),
     subject('pipeline', pipeline.sha256),
+    ...pinSubjects(registered),
     ...(workspace ? [subject('workspace', workspace.sha256)] : []),
     ...(params ? [subject('params', params.sha256)] : []),
     ...inputSubjects(inputs),
+  ];
+}
+
+function pinSubjects({
+  subagent,
+  capabilities = [],
+  env = [],
+}: Pick<DispatchManifest, 'subagent' | 'capabilities' | 'env'>): Subject[] {
+  return [
+    ...(subagent ? [subject('subagent', subagent.sha256)] : []),
+    ...capabilities.map((each) => subject(`capability:${each.ref}`, each.sha256)),
+    ...env.map((each) => subject(`env:${each.ref}`, each.sha256)),
   ];
 }
 
@@ -169,6 +188,9 @@ function plannedProblem(manifest: DispatchManifest, { raw: item, pipelines }: Pl
   if (!same({ ref, sha256: pipeline }, item.pipeline)) return 'has another pipeline than the plan';
   if (!Object.hasOwn(pipelines, pipeline) || !same(pipelines[pipeline], spec))
     return 'has a pipeline that the plan lacks';
+  for (const field of ['subagent', 'capabilities', 'env'] as const) {
+    if (!same(manifest[field], item[field])) return `has another ${field} than the plan`;
+  }
   if (!same(manifest.workspace, item.workspace)) return 'has another workspace than the plan';
   if (item.pinnedImage !== undefined && !same(manifest.image, item.pinnedImage))
     return 'has another image than the plan';

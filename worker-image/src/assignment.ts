@@ -5,7 +5,7 @@ import { decodeBase64, PAYLOAD_TYPE } from '@pangolin/contracts/dsse';
 import { messageOf } from '@pangolin/contracts/errors';
 import { isId, type AttemptRef } from '@pangolin/contracts/ids';
 import type { PipelineSpec } from '@pangolin/contracts/pipeline';
-import type { PinnedWorkspace } from '@pangolin/contracts/run';
+import type { Pin, PinnedWorkspace } from '@pangolin/contracts/run';
 import { predicateTypes } from '@pangolin/contracts/statement';
 import type { DispatchManifest, Grants, StandaloneTask, Task } from '@pangolin/contracts/task';
 import { parseDuration } from '@pangolin/contracts/units';
@@ -34,6 +34,12 @@ export interface Assignment extends AttemptRef {
   /** What `params` must digest to; undefined on a standalone task, null when the manifest has none. */
   readonly paramsSha256: Sha256 | null | undefined;
   readonly grants: Grants;
+  /** What the manifest pins of the registry, by digest. */
+  readonly pins: {
+    readonly subagent?: Sha256;
+    readonly capabilities: readonly Sha256[];
+    readonly env: readonly Sha256[];
+  };
   /** `copy`: what lies in `in/workspace` and `in/inputs`, pinned by nobody. */
   readonly source:
     | {
@@ -70,6 +76,7 @@ function standalone(task: StandaloneTask): Assignment {
   const unknown = Object.keys(task).find((key) => !known.includes(key));
   must(unknown === undefined, `task.json has an unknown field ${JSON.stringify(unknown)}`);
   checkPipeline(task.pipeline);
+  must(!hasAgent(task.pipeline), 'a standalone task has no subagent that an agent block could run');
   must(task.params === undefined || isObject(task.params), 'its params are not an object');
   for (const name of ['timeout', 'idleTimeout'] as const) {
     must(task[name] === undefined || DURATION.test(task[name]), `its ${name} is not a duration`);
@@ -86,6 +93,7 @@ function standalone(task: StandaloneTask): Assignment {
     params: task.params,
     paramsSha256: undefined,
     grants: { inputs: {} },
+    pins: { capabilities: [], env: [] },
     source: { kind: 'copy' },
   };
 }
@@ -114,6 +122,7 @@ function dispatched(task: Task, digest: Sha256): Assignment {
     params: task.params,
     paramsSha256: predicate.params?.sha256 ?? null,
     grants,
+    pins: pinnedThings(predicate, task),
     source: { kind: 'pinned', ...pinnedWorkspace(predicate, task), inputs: pinnedInputs(predicate, task) },
   };
 }
@@ -158,6 +167,34 @@ function pinnedInputs(manifest: DispatchManifest, task: Task): ReadonlyMap<strin
   }
   return inputs;
 }
+
+function pinnedThings(manifest: DispatchManifest, task: Task): Assignment['pins'] {
+  const digestOf = (pin: Pin, what: string): Sha256 => {
+    must(
+      isObject(pin) && typeof pin.ref === 'string' && isSha256(pin.sha256),
+      `the ${what} of the manifest is malformed`,
+    );
+    checkGrant(task.grants.things?.[pin.sha256], `the ${what} ${pin.ref}`);
+    return pin.sha256;
+  };
+  const list = (pins: readonly Pin[] | undefined, what: string): Sha256[] => {
+    must(pins === undefined || Array.isArray(pins), `the list of ${what}s of the manifest is malformed`);
+    return (pins ?? []).map((pin) => digestOf(pin, what));
+  };
+  const { subagent } = manifest;
+  must(
+    subagent !== undefined || !hasAgent(manifest.pipeline.spec),
+    'the manifest has an agent block and names no subagent',
+  );
+  return {
+    ...(subagent && { subagent: digestOf(subagent, 'subagent') }),
+    capabilities: list(manifest.capabilities, 'capability'),
+    env: list(manifest.env, 'env bundle'),
+  };
+}
+
+const hasAgent = ({ blocks }: DispatchManifest['pipeline']['spec']): boolean =>
+  blocks.some(({ kind }) => kind === 'agent');
 
 function checkPipeline(spec: unknown): asserts spec is PipelineSpec {
   const problem = pipelineProblem(spec);

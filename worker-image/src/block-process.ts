@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { closeSync, constants, fchownSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import { AttemptFailure } from './failure.ts';
 import type { BlockUser } from './options.ts';
@@ -23,6 +23,10 @@ export interface ProcessSpec {
   readonly graceMs: () => number;
   /** A directory of the runner's, for the moment in which the output pipes have names. */
   readonly pipeDir: string;
+  /** Standard input. Default: nothing. A text can be read again and again; a function gets a pipe to write to. */
+  readonly input?: string | ((stdin: Writable) => void);
+  /** Aborted when the process has done its work and is to end; that is no failure. */
+  readonly finish?: AbortSignal;
   /** Aborted, with an AttemptFailure, when the whole attempt must end. */
   readonly halt: AbortSignal;
   /** Called in order, and never while the caller is still busy with the bytes before. */
@@ -48,13 +52,14 @@ export async function runProcess(spec: ProcessSpec): Promise<ProcessEnd> {
   const mark = randomUUID();
   const [file, ...args] = spec.argv;
   const pipes = await openPipes(spec.pipeDir, spec.user);
+  const input = typeof spec.input === 'string' ? openInput(spec.input, spec) : undefined;
   let child: ChildProcess;
   try {
     child = spawn(file, args, {
       cwd: spec.cwd,
       env: spec.user === undefined ? { ...spec.env, [MARK]: mark } : { ...spec.env },
       detached: true,
-      stdio: ['ignore', pipes.stdout.writeFd, pipes.stderr.writeFd],
+      stdio: [input ?? (spec.input === undefined ? 'ignore' : 'pipe'), pipes.stdout.writeFd, pipes.stderr.writeFd],
       ...spec.user,
     });
   } catch (error) {
@@ -64,7 +69,11 @@ export async function runProcess(spec: ProcessSpec): Promise<ProcessEnd> {
   } finally {
     closeSync(pipes.stdout.writeFd);
     closeSync(pipes.stderr.writeFd);
+    if (input !== undefined) closeSync(input);
   }
+  // A process that ends before it has read everything is no error of ours.
+  child.stdin?.on('error', () => undefined);
+  if (typeof spec.input === 'function') spec.input(child.stdin!);
   preferForOom(child.pid);
   const watch = supervise(child, spec);
   const drained = Promise.all([
@@ -91,14 +100,19 @@ function supervise(child: ChildProcess, spec: ProcessSpec) {
     end: (): void => {
       timers.forEach(clearTimeout);
       spec.halt.removeEventListener('abort', onHalt);
+      spec.finish?.removeEventListener('abort', onFinish);
     },
+  };
+  const end = (): void => {
+    const { pid } = child;
+    if (pid === undefined) return;
+    kill(-pid, 'SIGTERM');
+    timers.push(setTimeout(() => kill(-pid, 'SIGKILL'), spec.graceMs()));
   };
   const stop = (failure: AttemptFailure): void => {
     if (watch.stopped !== undefined || child.pid === undefined) return;
-    const { pid } = child;
     watch.stopped = failure;
-    kill(-pid, 'SIGTERM');
-    timers.push(setTimeout(() => kill(-pid, 'SIGKILL'), spec.graceMs()));
+    end();
   };
   const after = (ms: number | undefined, failure: () => AttemptFailure): NodeJS.Timeout | undefined => {
     if (ms === undefined) return undefined;
@@ -106,6 +120,7 @@ function supervise(child: ChildProcess, spec: ProcessSpec) {
     timers.push(timer);
     return timer;
   };
+  const onFinish = (): void => end();
   const onHalt = (): void => stop(spec.halt.reason as AttemptFailure);
   after(spec.timeoutMs, () => new AttemptFailure('TimedOut', `it ran longer than ${spec.timeoutMs} ms`));
   const idle = after(
@@ -114,6 +129,7 @@ function supervise(child: ChildProcess, spec: ProcessSpec) {
   );
   spec.halt.addEventListener('abort', onHalt);
   if (spec.halt.aborted) onHalt();
+  spec.finish?.addEventListener('abort', onFinish);
   return watch;
 }
 
@@ -130,6 +146,16 @@ function exitOf(child: ChildProcess): Promise<Pick<ProcessEnd, 'exitCode' | 'sig
     child.once('error', (startError) => child.pid === undefined && resolve({ startError }));
     child.once('exit', (exitCode, signal) => resolve(signal === null ? { exitCode: exitCode ?? 0 } : { signal }));
   });
+}
+
+/** A file of the block user that has no name by the time the block runs. */
+function openInput(text: string, { pipeDir, user }: ProcessSpec): number {
+  const path = join(pipeDir, 'stdin');
+  writeFileSync(path, text, { mode: 0o600 });
+  const fd = openSync(path, constants.O_RDONLY);
+  rmSync(path);
+  if (user !== undefined) fchownSync(fd, user.uid, user.gid);
+  return fd;
 }
 
 interface OutputPipe {

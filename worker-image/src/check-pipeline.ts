@@ -36,6 +36,11 @@ const environment: Check = (value) =>
   Object.entries(value).every(([name, entry]) => /^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(name) && text(0, 32_768)(entry));
 
 const blockFields: Readonly<Record<string, Fields>> = {
+  agent: {
+    kind: { check: oneOf('agent'), required: true },
+    id: { check: id },
+    timeout: { check: duration },
+  },
   script: {
     kind: { check: oneOf('script'), required: true },
     id: { check: id },

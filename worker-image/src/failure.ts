@@ -4,11 +4,14 @@ import type { Reason } from '@pangolin/contracts/reasons';
 
 export class AttemptFailure extends Error {
   readonly reason: Reason;
+  /** RFC 3339; of ModelRateLimited, where the model said it. */
+  readonly resetAt: string | undefined;
 
-  constructor(reason: Reason, message: string, options?: { readonly cause?: unknown }) {
+  constructor(reason: Reason, message: string, options?: { readonly cause?: unknown; readonly resetAt?: string }) {
     super(message, options);
     this.name = 'AttemptFailure';
     this.reason = reason;
+    this.resetAt = options?.resetAt;
   }
 }
 

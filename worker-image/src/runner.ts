@@ -156,6 +156,7 @@ async function attemptOnce(
     ...identityOf(assignment),
     status: failure === undefined ? 'succeeded' : 'failed',
     ...(failure === undefined ? {} : { reason: failure.reason, message: failure.message }),
+    ...(failure?.resetAt === undefined ? {} : { resetAt: failure.resetAt }),
     partial: failure !== undefined,
     startedAt,
     finishedAt: now(),
@@ -191,7 +192,10 @@ function deadlines({ timeoutMs }: Assignment, { cancel, graceMs }: WorkerOptions
 }
 
 function both(first: AttemptFailure, late: AttemptFailure): AttemptFailure {
-  return new AttemptFailure(first.reason, `${first.message}; besides, ${late.message}`, { cause: first });
+  return new AttemptFailure(first.reason, `${first.message}; besides, ${late.message}`, {
+    cause: first,
+    ...(first.resetAt !== undefined && { resetAt: first.resetAt }),
+  });
 }
 
 function skippedBlocks({ pipeline }: Assignment): Output['blocks'] {

@@ -7,9 +7,10 @@ import type { Existing } from '@pangolin/contracts/graph';
 import { readExtension } from '@pangolin/contracts/read-extension';
 import type { ItemPointers, NormalisedItem } from '@pangolin/contracts/read-items';
 import { readRun } from '@pangolin/contracts/read-run';
-import type { AdmittedItem, AdmittedRun, Extension, PinnedWorkspace, Workspace } from '@pangolin/contracts/run';
+import type { AdmittedItem, AdmittedRun, Extension, PinnedWorkspace, Pins, Workspace } from '@pangolin/contracts/run';
 import type { Problem } from '@pangolin/contracts/status';
-import { PipelinePins } from './pipelines.ts';
+import { defaultPipeline, pinAgent, type Report } from './agent.ts';
+import { ThingPins } from './things.ts';
 import { packWorkspace, type PackedWorkspace, type WorkspaceContext } from './workspace.ts';
 
 export interface AdmitContext extends WorkspaceContext {
@@ -41,7 +42,7 @@ export async function admit(bytes: Uint8Array, file: string, context: AdmitConte
     const hint = 'Leave `queue` out for the default one.';
     findings.push({ path: at.queue, code: 'UnknownQueue', message: `there is no queue ${show(run.queue)}`, hint });
   }
-  const pins = new PipelinePins(context.store);
+  const pins = new ThingPins(context.store);
   const items = await pinItems(run.items, at, pins, context, findings);
   if (findings.length > 0) return { ok: false, run: run.id, problems: located(findings, file, locate) };
   const admitted: AdmittedRun = {
@@ -74,7 +75,7 @@ export async function admitExtension(
   const read = readExtension(bytes, file, (run) => context.itemsOf(run));
   if (!read?.ok) return read;
   const findings: Finding[] = [];
-  const pins = new PipelinePins(context.store);
+  const pins = new ThingPins(context.store);
   const items = await pinItems(read.items, read.at, pins, context, findings);
   if (findings.length > 0) return { ok: false, run: read.run, problems: located(findings, file, read.locate) };
   return { ok: true, run: read.run, extension: { schema: 'extension/1', items, pipelines: pins.sorted() } };
@@ -83,7 +84,7 @@ export async function admitExtension(
 async function pinItems(
   normalised: readonly NormalisedItem[],
   at: ItemPointers,
-  pins: PipelinePins,
+  pins: ThingPins,
   context: AdmitContext,
   findings: Finding[],
 ): Promise<AdmittedItem[]> {
@@ -98,23 +99,47 @@ async function pinItems(
   };
   for (const [index, item] of normalised.entries()) {
     if (findings.length >= PROBLEMS_MAX) break;
-    const pipeline = item.pipeline === undefined ? undefined : await pins.pin(item.pipeline);
-    if (pipeline?.ok === false) report(at.item(index, 'pipeline'), pipeline.refusal);
+    const pinned = await pinRegistered(item, pins, (field, refusal, entry) =>
+      report(at.item(index, field) + (entry === undefined ? '' : `/${entry}`), refusal),
+    );
     const workspace = item.workspace && (await workspaces.pin(item.workspace));
     if (workspace?.ok === false) report(at.item(index, 'workspace'), workspace.refusal);
-    if (pipeline?.ok !== false && workspace?.ok !== false)
-      items.push(admitItem(item, pipeline?.pin, workspace?.workspace));
+    if (pinned && workspace?.ok !== false) items.push(admitItem(item, pinned, workspace?.workspace));
   }
   return items;
 }
 
-function admitItem(
-  item: NormalisedItem,
-  pipeline: AdmittedItem['pipeline'],
-  workspace: PinnedWorkspace | undefined,
-): AdmittedItem {
-  const { workspace: _workspace, pipeline: _pipeline, ...rest } = item;
-  return { ...rest, ...(pipeline && { pipeline }), ...(workspace && { workspace }) };
+type RegisteredPins = Pick<AdmittedItem, 'pipeline' | keyof Pins>;
+
+/** What the item names of the registry; undefined exactly when something was reported. */
+async function pinRegistered(item: NormalisedItem, pins: ThingPins, tell: Report): Promise<RegisteredPins | undefined> {
+  if (item.executor === 'approval') return {};
+  let refused = false;
+  const report: Report = (...args) => {
+    refused = true;
+    tell(...args);
+  };
+  const subagent = item.subagent === undefined ? undefined : await pins.thing('subagent', item.subagent);
+  if (subagent?.ok === false) report('subagent', subagent.refusal);
+  const written = item.pipeline ?? (subagent?.ok ? defaultPipeline(subagent.spec) : undefined);
+  const pipeline = written === undefined ? undefined : await pins.pipeline(written);
+  if (pipeline?.ok === false) report('pipeline', pipeline.refusal);
+  if (refused || pipeline?.ok !== true) return undefined;
+  const rest = await pinAgent(item, subagent?.ok ? subagent : undefined, pipeline.spec, pins, report);
+  return refused ? undefined : { pipeline: pipeline.pin, ...rest };
+}
+
+function admitItem(item: NormalisedItem, pins: RegisteredPins, workspace: PinnedWorkspace | undefined): AdmittedItem {
+  const {
+    workspace: _workspace,
+    pipeline: _pipeline,
+    subagent: _subagent,
+    env: _env,
+    capabilities: _capabilities,
+    addCapabilities: _addCapabilities,
+    ...rest
+  } = item;
+  return { ...rest, ...pins, ...(workspace && { workspace }) };
 }
 
 /** Items with the same workspace share one look at it, so a branch that moves meanwhile is one commit for all of them. */

@@ -8,6 +8,7 @@ import {
   type RunSeal,
   type Subject,
 } from '@pangolin/contracts/statement';
+import { pinsOf } from '@pangolin/contracts/pins';
 import type { DispatchManifest } from '@pangolin/contracts/task';
 import { bundleFile } from '@pangolin/contracts/bundle';
 
@@ -24,11 +25,13 @@ export function dispatchStatement(manifest: DispatchManifest): BuiltStatement {
 }
 
 /** A pipeline is always there, so the subject is never empty. An image without a known id cannot be named by digest. */
-function materialsOf({ image, pipeline, workspace, params, inputs }: DispatchManifest): Subject[] {
+function materialsOf(manifest: DispatchManifest): Subject[] {
+  const { image, pipeline, workspace, params, inputs } = manifest;
   const imageDigest = image?.id?.startsWith('sha256:') ? image.id.slice(7) : undefined;
   return [
     ...(imageDigest !== undefined ? [{ name: 'image', digest: { sha256: imageDigest } }] : []),
     { name: 'pipeline', digest: { sha256: pipeline.sha256 } },
+    ...pinsOf(manifest).map(([name, digest]) => ({ name, digest: { sha256: digest } })),
     ...(workspace ? [{ name: 'workspace', digest: { sha256: workspace.sha256 } }] : []),
     ...(params ? [{ name: 'params', digest: { sha256: params.sha256 } }] : []),
     ...Object.keys(inputs)

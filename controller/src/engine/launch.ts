@@ -100,7 +100,12 @@ async function fire(pass: Pass, item: ItemRow): Promise<void> {
   };
   let enforced;
   try {
-    enforced = provider.enforce({ ...asked, ...(spec.image !== undefined && { image: spec.image }) });
+    const agent = spec.subagent !== undefined;
+    enforced = provider.enforce({
+      ...asked,
+      ...(spec.image !== undefined && { image: spec.image }),
+      ...(agent && { agent }),
+    });
   } catch (error) {
     if (!isPangolinError(error, 'UNSUPPORTED')) throw error;
     return denyItem(pass, item, run, 'SandboxUnsupported', error.message);

@@ -78,6 +78,9 @@ export async function signDispatch(
     pipeline: { ...spec.pipeline!, spec: engine.state.pipeline(spec.pipeline!.sha256) },
     ...(given.image && { image: given.image }),
     ...(spec.workspace && { workspace: spec.workspace }),
+    ...(spec.subagent && { subagent: spec.subagent }),
+    ...(spec.capabilities && { capabilities: spec.capabilities }),
+    ...(spec.env && { env: spec.env }),
     inputs: given.inputs,
     ...(spec.params && { params: { sha256: sha256(canonicalBytes(spec.params)) } }),
     limits: {

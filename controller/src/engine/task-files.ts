@@ -16,6 +16,7 @@ import {
 } from '@pangolin/contracts/output';
 import type { Reason } from '@pangolin/contracts/reasons';
 import { validateOutput } from '@pangolin/contracts/schema';
+import { pinsOf } from '@pangolin/contracts/pins';
 import type { DispatchManifest, Task } from '@pangolin/contracts/task';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import type { Products } from '../store/state.ts';
@@ -54,10 +55,17 @@ export function createTaskFiles(store: ObjectStore, tasksDir: string): TaskFiles
       await mkdir(outDir, { recursive: true });
       const inDir = join(tasksDir, manifest.task);
       const inputs = Object.fromEntries(Object.keys(manifest.inputs).map((key) => [key, { path: `inputs/${key}` }]));
+      const things = pinsOf(manifest).map(([, digest]) => digest);
       const task: Task = {
         schema: 'task/1',
         manifest: envelope,
-        grants: { inputs, ...(manifest.workspace && { workspace: { path: 'workspace.pack' } }) },
+        grants: {
+          inputs,
+          ...(manifest.workspace && { workspace: { path: 'workspace.pack' } }),
+          ...(things.length > 0 && {
+            things: Object.fromEntries(things.map((digest) => [digest, { path: `things/${digest}` }])),
+          }),
+        },
         ...(params && { params }),
       };
       const text = JSON.stringify(task);
@@ -67,6 +75,7 @@ export function createTaskFiles(store: ObjectStore, tasksDir: string): TaskFiles
       await mkdir(join(inDir, 'inputs'), { recursive: true, mode: 0o700 });
       for (const [key, input] of Object.entries(manifest.inputs))
         await place(store, input.sha256, join(inDir, 'inputs', key));
+      for (const digest of things) await place(store, digest, join(inDir, 'things', digest));
       if (manifest.workspace) await place(store, manifest.workspace.sha256, join(inDir, 'workspace.pack'));
       await writeFile(`${whole}.partial`, text);
       await rename(`${whole}.partial`, whole);
@@ -97,6 +106,7 @@ export function createTaskFiles(store: ObjectStore, tasksDir: string): TaskFiles
           partial: output.partial || output.status === 'failed',
           result,
           ...(exitCode !== undefined && { exitCode }),
+          ...(output.resetAt !== undefined && { resetAt: Date.parse(output.resetAt) }),
         };
       } catch (error) {
         if (!isPangolinError(error) || error.retryable) throw error;

@@ -20,6 +20,8 @@ export interface Collected {
   readonly egress?: string;
   /** Of the block that failed, where one did. */
   readonly exitCode?: number;
+  /** Epoch milliseconds; when its model takes requests again, as the worker says. */
+  readonly resetAt?: number;
 }
 
 const MESSAGE_MAX = 1000;
@@ -60,7 +62,11 @@ export async function settleAttempt(
   });
   pass.effects.push({ kind: 'remove', task: item.task! });
   memory.release(item, spec);
-  const failure = { reason: verdict.reason, exitCode: collected.exitCode };
+  const failure = {
+    reason: verdict.reason,
+    exitCode: collected.exitCode,
+    resetInMs: collected.resetAt === undefined ? undefined : collected.resetAt - pass.now,
+  };
   const decision =
     verdict.status === 'failed' && run.cancelled === null ? decideRetry(ref, failure, spec.retry, item) : undefined;
   const after = {

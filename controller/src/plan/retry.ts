@@ -9,6 +9,9 @@ export const INFRASTRUCTURE_RETRIES_MAX = 5;
 /** How often rules may park an item, and for how long when they do not say. */
 export const PARKS_MAX = 100;
 const PARK_MS = 5 * 60_000;
+/** A worker says when its model takes requests again; it is not believed beyond this. */
+export const RATE_LIMIT_WAIT_MAX_MS = 24 * 60 * 60_000;
+const RATE_LIMIT_WAIT_MIN_MS = 1000;
 const infrastructureBackoff = { initialMs: 1000, factor: 2, maxMs: 60_000, jitter: true } as const;
 
 export interface Budget {
@@ -24,6 +27,8 @@ export interface Failure {
   readonly reason: Reason;
   /** Of the block that failed, where one did. */
   readonly exitCode?: number | undefined;
+  /** Of ModelRateLimited: from now until the model takes requests again, as the worker says. */
+  readonly resetInMs?: number | undefined;
 }
 
 export type RetryDecision =
@@ -47,6 +52,12 @@ export function decideRetry(
       delayMs: rule.parkMs ?? PARK_MS,
       budget: { charged, infra, parks: parks + 1 },
     };
+  }
+  // The model has no room: the item waits for it without a task and without a charge, as often as rules may park it.
+  if (rule === undefined && failure.reason === 'ModelRateLimited' && parks < PARKS_MAX) {
+    const wait = failure.resetInMs ?? PARK_MS;
+    const delayMs = Math.min(Math.max(wait, RATE_LIMIT_WAIT_MIN_MS), RATE_LIMIT_WAIT_MAX_MS);
+    return { action: 'retry', parked: true, delayMs, budget: { charged, infra, parks: parks + 1 } };
   }
   const reasonClass = rule?.action === 'retry' ? 'item' : classOf(failure.reason);
   switch (reasonClass) {

@@ -13,6 +13,7 @@ export interface OpenProviderOptions {
   /** Default: docker when an engine answers that has the worker image, else process with one line of warning. */
   readonly compute?: Compute | undefined;
   readonly stateDir: string;
+  readonly unsandboxed?: boolean | undefined;
   readonly deployment: string;
   /** Worker image of items that name none; WORKER_IMAGE by default, for fargate the one of its configuration. */
   readonly image?: string | undefined;
@@ -53,9 +54,10 @@ async function openBest(options: OpenProviderOptions): Promise<ComputeProvider> 
   }
 }
 
-async function openProcess({ stateDir, deployment }: OpenProviderOptions): Promise<ComputeProvider> {
+async function openProcess(options: OpenProviderOptions): Promise<ComputeProvider> {
+  const { stateDir, deployment, unsandboxed } = options;
   const { createProcessProvider } = await import('./process.ts');
-  return createProcessProvider({ stateDir, deployment });
+  return createProcessProvider({ stateDir, deployment, ...(unsandboxed === true && { unsandboxed }) });
 }
 
 async function openFargate({ deployment, fargate, image, log }: OpenProviderOptions): Promise<ComputeProvider> {

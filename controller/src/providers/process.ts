@@ -30,6 +30,8 @@ export interface ProcessProviderOptions {
   /** The provider's own directory on this machine; made when missing. */
   readonly stateDir: string;
   readonly deployment: string;
+  /** Runs agents as well, as isolated as everything else here: hardly. */
+  readonly unsandboxed?: boolean;
   /** argv of the worker; the one of this checkout by default. */
   readonly workerCommand?: readonly string[];
 }
@@ -50,6 +52,7 @@ export function createProcessProvider(options: ProcessProviderOptions): ComputeP
 class ProcessProvider implements ComputeProvider {
   readonly name = 'process';
   readonly #deployment: string;
+  readonly #unsandboxed: boolean;
   readonly #tasks: string;
   readonly #exits: string;
   readonly #workBase: string;
@@ -61,6 +64,7 @@ class ProcessProvider implements ComputeProvider {
 
   constructor(options: ProcessProviderOptions) {
     this.#deployment = options.deployment;
+    this.#unsandboxed = options.unsandboxed === true;
     this.#tasks = join(options.stateDir, 'tasks');
     this.#exits = join(options.stateDir, 'exits');
     mkdirSync(this.#tasks, { recursive: true });
@@ -72,6 +76,13 @@ class ProcessProvider implements ComputeProvider {
 
   enforce(request: SandboxRequest): Sandbox {
     refuseAllowList(request.network, 'process');
+    if (request.agent === true && !this.#unsandboxed) {
+      throw unsupported(
+        'subagent',
+        'an agent would run on this machine with the rights of the controller’s user',
+        'Serve with --compute docker; or with --unsandboxed, when this machine may be lost.',
+      );
+    }
     for (const field of ['memoryBytes', 'cpuMillis', 'image'] as const) {
       if (request[field] !== undefined) throw cannotHonour(field);
     }

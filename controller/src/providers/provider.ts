@@ -9,6 +9,8 @@ export interface SandboxRequest {
   readonly cpuMillis?: number;
   readonly memoryBytes?: number;
   readonly image?: string;
+  /** The pipeline has an agent block. */
+  readonly agent?: boolean;
 }
 
 export interface TaskStart {

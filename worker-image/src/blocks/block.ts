@@ -1,15 +1,17 @@
 /** Runs the blocks of a pipeline in order and tells how each one went. */
-import type { BlockResult } from '@pangolin/contracts/output';
+import type { BlockResult, Usage } from '@pangolin/contracts/output';
 import type { Block } from '@pangolin/contracts/pipeline';
 import type { Attempt, Products } from '../attempt.ts';
 import { AttemptFailure, failureOf } from '../failure.ts';
 import { now } from '../log-writer.ts';
+import { runAgent } from './agent.ts';
 import { runCapture } from './capture.ts';
 import { runScript } from './script.ts';
 
 export interface BlockOutcome {
   readonly exitCode?: number;
   readonly signal?: string;
+  readonly usage?: Usage;
   /** Absent: it succeeded. */
   readonly failure?: AttemptFailure;
 }
@@ -41,7 +43,10 @@ export async function runBlocks(attempt: Attempt, products: Products): Promise<B
     if (failure === undefined) continue;
     attempt.log.worker(`${nameOf(block, index)} failed: ${failure.reason}: ${failure.message}`, index);
     if (isFatal(block, failure, attempt.halt)) {
-      fatal = new AttemptFailure(failure.reason, `${nameOf(block, index)}: ${failure.message}`, { cause: failure });
+      fatal = new AttemptFailure(failure.reason, `${nameOf(block, index)}: ${failure.message}`, {
+        cause: failure,
+        ...(failure.resetAt !== undefined && { resetAt: failure.resetAt }),
+      });
     }
   }
   return { results, ...(fatal === undefined ? {} : { failure: fatal }) };
@@ -49,6 +54,7 @@ export async function runBlocks(attempt: Attempt, products: Products): Promise<B
 
 async function runBlock(block: Block, index: number, attempt: Attempt, products: Products): Promise<BlockOutcome> {
   try {
+    if (block.kind === 'agent') return await runAgent(block, index, attempt);
     if (block.kind === 'script') return await runScript(block, index, attempt);
     return await runCapture(block, index, attempt, products);
   } catch (error) {

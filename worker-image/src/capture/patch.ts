@@ -23,11 +23,11 @@ const FORMAT = ['--no-color', '--src-prefix=a/', '--dst-prefix=b/', '--submodule
 
 /**
  * Writes `patch` into the attempt directory. The workspace's own `.git`, and `.pangolin/`, `inputs/` and `outputs/` at
- * its top, are not looked at. Directories without files are not in a patch.
+ * its top, are not looked at; the files of capabilities are left out. Directories without files are not in a patch.
  * @throws AttemptFailure OutputTooLarge, or anything else that a step throws
  */
 export async function capturePatch(
-  { places, baseTree }: Staged,
+  { places, baseTree, equipment }: Staged,
   outDir: string,
   signal: AbortSignal,
   note: (line: string) => void,
@@ -44,7 +44,8 @@ export async function capturePatch(
   });
   await ignore.close();
   for (const skipped of scan.skipped) note(`not in the patch: ${skipped}`);
-  const changes = changesOf(base, scan, RESERVED);
+  // Files of capabilities are not the workspace's, whatever the blocks did to them.
+  const changes = changesOf(base, scan, RESERVED).filter(({ path }) => !equipment.overlaid.has(path));
   const bytes = changes.reduce((sum, { now }) => sum + (now?.size ?? 0), 0);
   if (bytes > PATCH_BYTES_MAX) {
     throw new AttemptFailure('OutputTooLarge', `the changed files hold ${bytes} bytes, more than ${PATCH_BYTES_MAX}`);

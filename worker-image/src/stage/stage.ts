@@ -13,13 +13,16 @@ import type { TaskGrants } from '../task-grants.ts';
 import { placesOf, type Places } from '../places.ts';
 import { copyFileInto, copyTree } from './copy.ts';
 import { fetchGrant } from './fetch.ts';
+import { overlay } from './overlay.ts';
 import { closeToOthers, openToOthers } from './privacy.ts';
+import { fetchThings, type Equipment } from './things.ts';
 import { give, initRepo, own, packPath, stageCommit } from './workspace.ts';
 
 export interface Staged {
   readonly places: Places;
   /** What the workspace is compared with; undefined while nothing has been laid out. */
   readonly baseTree: string;
+  readonly equipment: Equipment;
 }
 
 interface From {
@@ -42,8 +45,10 @@ export async function stage(
     }
     await makePlaces(places, options, assignment);
     const baseTree = await layOutWorkspace(assignment, places, { ...options, grants }, halt);
+    const equipment = await fetchThings(assignment.pins, places, grants, halt);
+    await overlay(equipment.files, places);
     await layOutExtras(assignment, places, { ...options, grants }, halt);
-    return { places, baseTree };
+    return { places, baseTree, equipment };
   } catch (error) {
     if (halt.aborted) throw halt.reason;
     throw failureOf(error, 'StageFailed', 'staging failed');

@@ -3,12 +3,19 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { PangolinError } from '@pangolin/contracts/errors';
 import type { Keys } from '@pangolin/controller/audit/keys';
+import type { EvidenceStore } from '@pangolin/controller/store/evidence';
 import type { Context } from './context.ts';
 
 export const stateFlag = {
   type: 'string',
   valueHint: 'DIR',
   description: 'Where run-state and keys are. Else controller/ of a folder storage; needed for a remote one.',
+} as const;
+
+export const originFlag = {
+  type: 'string',
+  valueHint: 'HOST',
+  description: 'Name of the log: a bare hostname, for good. Else a random one.',
 } as const;
 
 /** @throws PangolinError USAGE when it has to be named and is not. */
@@ -37,23 +44,32 @@ export async function existingKeys(stateDir: string): Promise<Keys> {
  * @throws PangolinError CONFLICT when one does, or when a finished run is not signed yet.
  */
 export async function whileUnserved<T>(stateDir: string, change: () => Promise<T>): Promise<T> {
-  const file = join(stateDir, 'state.db');
-  if (!existsSync(file)) return await change();
-  const { StateStore } = await import('@pangolin/controller/store/state');
-  const { EvidenceStore } = await import('@pangolin/controller/store/evidence');
-  const state = new StateStore(file);
-  try {
-    const pending = new EvidenceStore(state.db).unsignedSealCount();
-    if (pending > 0) {
-      throw new PangolinError(
-        'CONFLICT',
-        `${pending} finished runs are not signed yet, and the key that is in use has to do that`,
-        {
-          hint: 'Run `pangolin orch serve --until-idle` first.',
-        },
-      );
+  return await alone(stateDir, async (evidence) => {
+    const unsigned = evidence?.unsignedSealCount() ?? 0;
+    if (unsigned > 0) {
+      throw new PangolinError('CONFLICT', `${unsigned} finished runs are not signed yet, and the key that is in use has to do that`, {
+        hint: 'Run `pangolin orch serve --until-idle` first.',
+      }); // prettier-ignore
     }
     return await change();
+  });
+}
+
+/** Runs `change` with the database taken, if there is one. @throws PangolinError CONFLICT when a controller serves. */
+export async function alone<T>(
+  stateDir: string,
+  change: (evidence: EvidenceStore | undefined) => Promise<T>,
+): Promise<T> {
+  const file = join(stateDir, 'state.db');
+  if (!existsSync(file)) return await change(undefined);
+  const { StateStore } = await import('@pangolin/controller/store/state');
+  const { EvidenceStore: Evidence } = await import('@pangolin/controller/store/evidence');
+  const state = new StateStore(file);
+  try {
+    const evidence = new Evidence(state.db);
+    // Whoever moves the file needs no other one beside it.
+    state.db.pragma('wal_checkpoint(TRUNCATE)');
+    return await change(evidence);
   } finally {
     state.close();
   }

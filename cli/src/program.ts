@@ -21,6 +21,7 @@ export const program: CommandDef = group(
     verify: async () => (await import('./commands/verify.ts')).verify,
     key: async () => (await import('./commands/key.ts')).key,
     trust: async () => (await import('./commands/trust.ts')).trust,
+    log: async () => (await import('./commands/log.ts')).log,
     worker: async () => (await import('./commands/worker.ts')).worker,
     doctor: async () => (await import('./commands/doctor.ts')).doctor,
     init: async () => (await import('./commands/init.ts')).init,

@@ -60,7 +60,8 @@ export const registryKey = (kind: string, name: string): string => `registry/${k
 
 /** Where the seal of a run is kept in an anchor (evidence.md §3.8). Digests, so that no name can end in another's. */
 export const anchorKey = (origin: string, runId: string): string =>
-  `anchors/v1/${sha256(origin)}/runs/${sha256(runId)}/seal.sigstore.json`;
+  `${sealAnchorPrefix(origin)}${sha256(runId)}/seal.sigstore.json`;
+export const sealAnchorPrefix = (origin: string): string => `anchors/v1/${sha256(origin)}/runs/`;
 
 /** Where the checkpoint of that size is kept there, and what all of them begin with. Their order is that of the sizes. */
 export const checkpointAnchorPrefix = (origin: string): string => `anchors/v1/${sha256(origin)}/checkpoints/`;

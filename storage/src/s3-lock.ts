@@ -25,6 +25,11 @@ export interface LockedObject {
   readonly isRival: (other: Buffer) => boolean;
 }
 
+export interface LockedVersion {
+  readonly key: string;
+  readonly body: Buffer;
+}
+
 export interface LockedBucket {
   /** For people. */
   readonly location: string;
@@ -33,14 +38,12 @@ export interface LockedBucket {
    * @throws PangolinError CONFLICT for a rival; UNSUPPORTED when the server did not lock it; and as a store does.
    */
   put(object: LockedObject, signal?: AbortSignal): Promise<void>;
-  /** The bodies of at most `limit` versions whose keys start with `prefix` and come after `after`. */
-  versionsAfter(prefix: string, after: string, limit: number, signal?: AbortSignal): Promise<readonly Buffer[]>;
+  /** Every version whose key starts with `prefix` and comes after `after`, but for those that are too long to be ours. */
+  versions(prefix: string, after?: string, signal?: AbortSignal): AsyncGenerator<LockedVersion>;
 }
 
 /** Bytes of an object that is read to tell a rival; what is longer is junk. */
 const RIVAL_BYTES_MAX = 4 * 1024 * 1024;
-/** Versions of one key that are looked at. */
-const VERSIONS_MAX = 1000;
 
 /** @param location see s3-location.ts; the bucket must have been made with Object Lock. Makes no request. */
 export function openLockedBucket(location: string, options: S3PlaceOptions = {}): LockedBucket {
@@ -48,11 +51,7 @@ export function openLockedBucket(location: string, options: S3PlaceOptions = {})
   return {
     location: bucket.location,
     put: (object, signal) => bucket.put(object, signal),
-    versionsAfter: async (prefix, after, limit, signal) => {
-      const versions = await bucket.versions(prefix, limit, signal, after);
-      const bodies = await Promise.all(versions.map((version) => bucket.read(version, signal)));
-      return bodies.filter((body) => body !== undefined);
-    },
+    versions: (prefix, after, signal) => bucket.bodies(prefix, after, signal),
   };
 }
 
@@ -72,8 +71,8 @@ class Bucket {
     assertKey(key);
     let versionId = await this.#create(object, true, signal);
     if (versionId === undefined) {
-      const there = (await this.versions(key, VERSIONS_MAX, signal)).filter(({ Key: k }) => k === this.#keyOf(key));
-      for (const version of there) {
+      for await (const version of this.versions(key, undefined, signal)) {
+        if (version.Key !== this.#keyOf(key)) continue;
         const other = await this.read(version, signal);
         if (other?.equals(body) === true) versionId = version.VersionId;
         else if (other && isRival(other)) {
@@ -129,26 +128,41 @@ class Bucket {
     }
   }
 
-  /** Versions of keys that start with `prefix`; delete markers are none. */
-  async versions(
+  async *bodies(
     prefix: string,
-    limit: number,
+    after: string | undefined,
     signal: AbortSignal | undefined,
-    after?: string,
-  ): Promise<ObjectVersion[]> {
+  ): AsyncGenerator<LockedVersion> {
+    for await (const version of this.versions(prefix, after, signal)) {
+      const body = await this.read(version, signal);
+      if (body) yield { key: version.Key!.slice(this.#place.prefix.length), body };
+    }
+  }
+
+  /** Versions of keys that start with `prefix`; delete markers are none. */
+  async *versions(
+    prefix: string,
+    after: string | undefined,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<ObjectVersion> {
     const { client, bucket } = this.#place;
-    const command = new ListObjectVersionsCommand({
-      Bucket: bucket,
-      Prefix: this.#keyOf(prefix),
-      MaxKeys: limit,
-      ...(after !== undefined && { KeyMarker: this.#keyOf(after) }),
-    });
-    const { Versions: versions = [] } = await this.#doing(
-      `list the versions of ${prefix}`,
-      client.send(command, optionsOf(signal)),
-    );
-    // Ceph's RGW starts with the marker itself.
-    return after === undefined ? versions : versions.filter(({ Key: key }) => key !== this.#keyOf(after));
+    let keyMarker = after === undefined ? undefined : this.#keyOf(after);
+    let versionMarker: string | undefined;
+    do {
+      const command = new ListObjectVersionsCommand({
+        Bucket: bucket,
+        Prefix: this.#keyOf(prefix),
+        ...(keyMarker !== undefined && { KeyMarker: keyMarker }),
+        ...(versionMarker !== undefined && { VersionIdMarker: versionMarker }),
+      });
+      const page = await this.#doing(`list the versions of ${prefix}`, client.send(command, optionsOf(signal)));
+      for (const version of page.Versions ?? []) {
+        // Ceph's RGW starts with the marker itself.
+        if (after === undefined || version.Key !== this.#keyOf(after)) yield version;
+      }
+      keyMarker = page.IsTruncated === true ? page.NextKeyMarker : undefined;
+      versionMarker = page.NextVersionIdMarker;
+    } while (keyMarker !== undefined);
   }
 
   /** Undefined for what is too long to be ours. */

@@ -90,7 +90,8 @@ export async function readRecord<T extends { readonly schema: string }>(
 }
 
 /** One listing a run, whatever the number of its objects: after the first key of a run, its last one is jumped to. */
-async function runIds(store: ObjectStore): Promise<readonly string[]> {
+/** The ids of all runs that left anything here. */
+export async function runIds(store: ObjectStore): Promise<readonly string[]> {
   const ids = new Set<string>();
   for (let after: string | undefined; ;) {
     const page = await store.list(RUNS, after === undefined ? {} : { after });

@@ -3,6 +3,7 @@
  *
  * ```
  * <dir>/deployment.json   {"createdAt":"…","origin":"pangolin-1f2e3d4c.local","schema":"pangolin-keys/1"}
+ *                         and "log":"log/<origin>/" where another deployment had the storage before
  * <dir>/seal.pem          ECDSA P-256, closes runs
  * <dir>/attest.pem        ECDSA P-256, signs dispatch and provenance statements
  * <dir>/log.pem           Ed25519, signs checkpoints of the deployment's log
@@ -16,6 +17,7 @@ import { join } from 'node:path';
 import { canonical, parseCanonical } from '@pangolin/contracts/canonical';
 import { keyIdOf, type Signer } from '@pangolin/contracts/dsse';
 import { PangolinError } from '@pangolin/contracts/errors';
+import { LOG } from '@pangolin/contracts/layout';
 import { NOTE_ED25519, noteKeyHash, rawOfEd25519, type NoteKey } from '@pangolin/contracts/note';
 import { TRUST_SCHEMA, TRUSTED_ROOT_MEDIA_TYPE, type SignerRole, type TrustDocument } from '@pangolin/contracts/trust';
 import { formatTime } from '@pangolin/contracts/units';
@@ -24,6 +26,8 @@ import { readHistory, type KeyRecord } from './key-history.ts';
 export interface Keys {
   /** Name of the deployment's log: a bare hostname, because sigstore-go takes a URL's hostname for it. */
   readonly origin: string;
+  /** Where its log is in the storage. Ends with `/`. */
+  readonly logPrefix: string;
   /** When the directory was made: the start of the keys' validity. */
   readonly createdAt: string;
   readonly seal: Signer;
@@ -40,20 +44,29 @@ export interface LogSigner extends Signer {
 
 type KeyFile = SignerRole | 'log';
 
+/** What a deployment is called and where its log is, when it is made. */
+export interface NewDeployment {
+  /** A bare hostname; a random one without. */
+  readonly origin?: string;
+  /** Another deployment has `log/` of the storage: this one's log goes below it. */
+  readonly beside?: boolean;
+}
+
 /**
  * Opens the keys in `dir` and makes what is missing. Two processes that start at once get the same keys.
+ * @param made only looked at when there is no deployment yet.
  * @throws PangolinError DENIED when others can read a key; INVALID for a file that is not the key it should be.
  */
-export async function openKeys(dir: string): Promise<Keys> {
+export async function openKeys(dir: string, made: NewDeployment = {}): Promise<Keys> {
   await mkdir(dir, { recursive: true, mode: 0o700 });
   await chmod(dir, 0o700);
-  const { origin, createdAt } = await openDeployment(dir);
+  const { origin, createdAt, logPrefix } = await openDeployment(dir, made);
   const history = await readHistory(dir);
   for (const role of ['seal', 'attest'] as const) await finishRotation(dir, role, history);
   const [seal, attest, log] = await Promise.all((['seal', 'attest', 'log'] as const).map((role) => openKey(dir, role)));
   const publicKey = log!.publicKey;
   const note = { name: origin, type: NOTE_ED25519, publicKey: rawOfEd25519(publicKey)! };
-  return { origin, createdAt, seal: seal!, attest: attest!, log: { ...log!, note }, history };
+  return { origin, createdAt, logPrefix, seal: seal!, attest: attest!, log: { ...log!, note }, history };
 }
 
 /** A rotation is decided by the history. Its key may still lie beside the place of the old one, or be nobody's. */
@@ -68,24 +81,33 @@ async function finishRotation(dir: string, role: SignerRole, history: readonly K
   await (current?.keyid === keyid ? rename(`${path}.next`, path) : unlink(`${path}.next`));
 }
 
-async function openDeployment(dir: string): Promise<{ readonly origin: string; readonly createdAt: string }> {
+const ORIGIN = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/;
+
+async function openDeployment(
+  dir: string,
+  { origin: name, beside = false }: NewDeployment,
+): Promise<Pick<Keys, 'origin' | 'createdAt' | 'logPrefix'>> {
+  if (name !== undefined && !ORIGIN.test(name)) {
+    throw new PangolinError('INVALID', `the origin ${JSON.stringify(name)} is not a bare hostname`, {
+      hint: 'Lower-case letters, digits, hyphens and dots, for example offload-log.acme.example.',
+    });
+  }
   const path = join(dir, 'deployment.json');
-  const bytes = await openFile(path, () =>
-    canonical({
-      schema: 'pangolin-keys/1',
-      origin: `pangolin-${randomBytes(4).toString('hex')}.local`,
-      createdAt: formatTime(Date.now()),
-    }),
-  );
+  const bytes = await openFile(path, () => {
+    const origin = name ?? `pangolin-${randomBytes(4).toString('hex')}.local`;
+    const log = beside ? { log: `${LOG}${origin}/` } : {};
+    return canonical({ schema: 'pangolin-keys/1', origin, createdAt: formatTime(Date.now()), ...log });
+  });
   const value = parseCanonical(bytes) as Record<string, unknown>;
-  const { schema, origin, createdAt } = value;
+  const { schema, origin, createdAt, log: logPrefix = LOG } = value;
   if (schema !== 'pangolin-keys/1' || typeof origin !== 'string' || typeof createdAt !== 'string') {
     throw new PangolinError('INVALID', `${path} is not a deployment file`);
   }
-  if (!/^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/.test(origin)) {
-    throw new PangolinError('INVALID', `the origin in ${path} is not a bare hostname`);
+  if (!ORIGIN.test(origin)) throw new PangolinError('INVALID', `the origin in ${path} is not a bare hostname`);
+  if (logPrefix !== LOG && logPrefix !== `${LOG}${origin}/`) {
+    throw new PangolinError('INVALID', `the log in ${path} is not below ${LOG}`);
   }
-  return { origin, createdAt };
+  return { origin, createdAt, logPrefix };
 }
 
 async function openKey(dir: string, role: KeyFile): Promise<Signer> {

@@ -1,7 +1,6 @@
 /** Publishes the deployment's log as C2SP tlog-tiles under `log/`, and refuses to fork it. */
 import { sha256 } from '@pangolin/contracts/digest';
 import { PangolinError } from '@pangolin/contracts/errors';
-import { CHECKPOINT, tileKey } from '@pangolin/contracts/layout';
 import {
   formatCheckpoint,
   formatNote,
@@ -16,7 +15,7 @@ import { encodeEntries, TILE_WIDTH, tilePath, tilesBetween, type Tile } from '@p
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import type { EvidenceStore } from '../store/evidence.ts';
 import type { StoredCheckpoint } from '../store/log.ts';
-import type { LogSigner } from './keys.ts';
+import type { Keys, LogSigner } from './keys.ts';
 import { putOnce } from './put-once.ts';
 
 interface Published extends Checkpoint {
@@ -28,11 +27,15 @@ export class LogPublisher {
   readonly #evidence: EvidenceStore;
   readonly #store: ObjectStore;
   readonly #signer: LogSigner;
+  readonly #prefix: string;
+  readonly #checkpoint: string;
 
-  constructor(evidence: EvidenceStore, store: ObjectStore, signer: LogSigner) {
+  constructor(evidence: EvidenceStore, store: ObjectStore, { log: signer, logPrefix }: Keys) {
     this.#evidence = evidence;
     this.#store = store;
     this.#signer = signer;
+    this.#prefix = logPrefix;
+    this.#checkpoint = `${logPrefix}checkpoint`;
   }
 
   /**
@@ -64,7 +67,11 @@ export class LogPublisher {
     const checkpoint = log.checkpoint(size) ?? (await this.#sign(size));
     // Crash here: signed but not published. The next try publishes the same note.
     if (published?.note !== checkpoint.note) {
-      await this.#store.put(CHECKPOINT, checkpoint.note, published ? { ifMatch: published.etag } : { ifAbsent: true });
+      await this.#store.put(
+        this.#checkpoint,
+        checkpoint.note,
+        published ? { ifMatch: published.etag } : { ifAbsent: true },
+      );
     }
     return checkpoint;
   }
@@ -72,7 +79,7 @@ export class LogPublisher {
   async #writeTiles(from: number, to: number): Promise<void> {
     for (const tile of tilesBetween(from, to)) {
       const bytes = this.#tileBytes(tile);
-      const key = tileKey(tilePath(tile));
+      const key = `${this.#prefix}${tilePath(tile)}`;
       await putOnce(this.#store, key, sha256(bytes), () => bytes);
       // A checkpoint over tiles that nobody can read would be for good.
       if (!(await this.#store.get(key)).equals(bytes)) {
@@ -101,10 +108,10 @@ export class LogPublisher {
   /** What the storage holds, after a check that the database holds at least as much of the same log. */
   async #published(): Promise<Published | undefined> {
     const { log } = this.#evidence;
-    const info = await this.#store.head(CHECKPOINT);
+    const info = await this.#store.head(this.#checkpoint);
     if (!info) return undefined;
-    const note = (await this.#store.get(CHECKPOINT, { maxBytes: NOTE_BYTES_MAX })).toString('utf8');
-    const published = this.#read(note, CHECKPOINT);
+    const note = (await this.#store.get(this.#checkpoint, { maxBytes: NOTE_BYTES_MAX })).toString('utf8');
+    const published = this.#read(note, this.#checkpoint);
     const known = published.size <= log.size();
     if (!known || !log.root(published.size).equals(published.root)) {
       throw new PangolinError(
@@ -112,7 +119,9 @@ export class LogPublisher {
         known
           ? `the storage has another log of ${published.size} entries than the database`
           : `the storage has a log of ${published.size} entries, the database only ${log.size()}`,
-        { hint: 'Going on would fork the log. Use the newest database, or start a new deployment with new keys.' },
+        {
+          hint: 'Going on would fork the log. Serve with the newest database; if there is none, `pangolin key new-origin` begins a new log.',
+        },
       );
     }
     return { ...published, note, etag: info.etag };
@@ -134,4 +143,5 @@ export class LogPublisher {
   }
 }
 
-const KEYS_HINT = 'Keys, database and storage prefix belong together; put back the ones that were used here before.';
+const KEYS_HINT =
+  'Keys, database and storage prefix belong together: put back the ones that were used here before. If they are lost, `pangolin key new-origin` begins a new log beside the old one.';

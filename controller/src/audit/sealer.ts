@@ -90,7 +90,7 @@ class Sealing {
   constructor(options: SealerOptions) {
     this.#options = options;
     this.#evidence = options.db;
-    this.#publisher = new LogPublisher(options.db, options.store, options.keys.log);
+    this.#publisher = new LogPublisher(options.db, options.store, options.keys);
     this.#lag = options.lag ?? new Lag(options);
     this.#anchoring = new Anchoring(options.anchors ?? [], this.#lag, options.anchorRestMs);
     this.#steps = {

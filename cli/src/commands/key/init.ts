@@ -1,14 +1,21 @@
 import { mkdirSync } from 'node:fs';
+import { PangolinError } from '@pangolin/contracts/errors';
 import { command } from '../../command.ts';
-import { keysDirOf, printKeys, stateDirOf, stateFlag } from '../../deployment-keys.ts';
+import { keysDirOf, originFlag, printKeys, stateDirOf, stateFlag } from '../../deployment-keys.ts';
 
 export const init = command({
   description: 'Make the keys of a deployment, unless it has some',
-  args: { state: stateFlag },
-  async run({ state }, context) {
+  args: { origin: originFlag, state: stateFlag },
+  async run({ origin, state }, context) {
     const dir = await stateDirOf(context, state);
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     const { openKeys } = await import('@pangolin/controller/audit/keys');
-    await printKeys(await openKeys(keysDirOf(dir)), context);
+    const keys = await openKeys(keysDirOf(dir), origin === undefined ? {} : { origin });
+    if (origin !== undefined && keys.origin !== origin) {
+      throw new PangolinError('CONFLICT', `this deployment is called ${keys.origin} already`, {
+        hint: '`pangolin key new-origin` begins a new log; everything that was sealed keeps the old name.',
+      });
+    }
+    await printKeys(keys, context);
   },
 });

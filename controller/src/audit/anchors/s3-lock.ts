@@ -68,8 +68,12 @@ export function s3LockAnchor(options: S3LockOptions): Anchor {
       }),
     checkpointsAfter: async (size) => {
       const [first, after] = [checkpointAnchorPrefix(origin), checkpointAnchorKey(origin, size)];
-      const bodies = await (await open()).versionsAfter(first, after, LOOK_MAX, within(LOOK_MS));
-      return bodies.map((body) => body.toString('utf8'));
+      const notes: string[] = [];
+      for await (const { body } of (await open()).versions(first, after, within(LOOK_MS))) {
+        notes.push(body.toString('utf8'));
+        if (notes.length === LOOK_MAX) break;
+      }
+      return notes;
     },
   };
 }

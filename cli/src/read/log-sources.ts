@@ -1,0 +1,64 @@
+/** What `pangolin log check` compares: the log, the seals of the storage, and what anchors keep. */
+import { isPangolinError } from '@pangolin/contracts/errors';
+import { checkpointAnchorPrefix, sealAnchorPrefix, sealKey } from '@pangolin/contracts/layout';
+import type { TrustedAnchor } from '@pangolin/contracts/trust';
+import type { ObjectStore } from '@pangolin/storage/object-store';
+import type { LockedBucket } from '@pangolin/storage/s3-lock';
+import type { FoundSeal, LogSources } from '@pangolin/verify/log/check-log';
+import { runIds } from './runs.ts';
+
+const SEAL_BYTES_MAX = 32 * 2 ** 20;
+
+/** @param anchors to look into, with the credentials of the environment. */
+export async function openLogSources(
+  store: ObjectStore,
+  origin: string,
+  anchors: readonly TrustedAnchor[],
+): Promise<LogSources> {
+  const get = async (key: string, maxBytes: number): Promise<Buffer | undefined> => {
+    try {
+      return await store.get(key, { maxBytes });
+    } catch (error) {
+      if (isPangolinError(error, 'NOT_FOUND')) return undefined;
+      throw error;
+    }
+  };
+  const [unsealed, sealed]: [string[], string[]] = [[], []];
+  for (const run of await runIds(store)) {
+    ((await store.head(sealKey(run))) === undefined ? unsealed : sealed).push(run);
+  }
+  const buckets = await Promise.all(anchors.map(openBucket));
+  const anchoredCheckpoints: string[] = [];
+  for (const bucket of buckets) {
+    for await (const { body } of bucket.versions(checkpointAnchorPrefix(origin))) {
+      anchoredCheckpoints.push(body.toString('utf8'));
+    }
+  }
+  return {
+    get,
+    unsealed,
+    seals: inStorage(sealed, get),
+    anchoredSeals: inBuckets(buckets, sealAnchorPrefix(origin)),
+    anchoredCheckpoints,
+  };
+}
+
+async function openBucket({ bucket, region, endpoint, prefix = '' }: TrustedAnchor): Promise<LockedBucket> {
+  const { openLockedBucket } = await import('@pangolin/storage/s3-lock');
+  const query = new URLSearchParams({ region, ...(endpoint !== undefined && { endpoint }) });
+  return openLockedBucket(`s3://${bucket}/${prefix}?${query.toString()}`);
+}
+
+async function* inStorage(runs: readonly string[], get: LogSources['get']): AsyncGenerator<FoundSeal> {
+  for (const run of runs) {
+    const bytes = await get(sealKey(run), SEAL_BYTES_MAX);
+    if (bytes) yield { place: sealKey(run), bytes };
+  }
+}
+
+async function* inBuckets(buckets: readonly LockedBucket[], prefix: string): AsyncGenerator<FoundSeal> {
+  for (const bucket of buckets) {
+    for await (const { key, body } of bucket.versions(prefix))
+      yield { place: `${bucket.location} at ${key}`, bytes: body };
+  }
+}

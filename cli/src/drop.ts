@@ -53,10 +53,22 @@ export async function drop(
   by: { readonly actor: string | undefined; readonly timeoutMs: number | undefined },
 ): Promise<{ readonly receipt: Receipt } | { readonly queued: string }> {
   const name = submissionName(by.actor ?? defaultActor(), uniqueName());
-  await store.put(inboxKey(name), ready.bytes, { ifAbsent: true });
+  const bytes = store.kind === 'folder' ? ready.bytes : await withoutLocalPaths(store, file, ready.bytes);
+  await store.put(inboxKey(name), bytes, { ifAbsent: true });
   const receipt = await awaitReceipt(store, name, by.timeoutMs);
   if (!receipt) return { queued: name };
   return { receipt: { ...receipt, errors: receipt.errors.map((problem) => relocate(problem, file, ready.locate)) } };
+}
+
+async function withoutLocalPaths(store: ObjectStore, file: SpecFile, bytes: Buffer): Promise<Buffer> {
+  const [{ parseDocument }, { packWorkspaces }] = await Promise.all([
+    import('@pangolin/contracts/parse'),
+    import('./pack-workspaces.ts'),
+  ]);
+  const parsed = parseDocument(bytes, file.name);
+  if (!parsed.ok) return bytes;
+  const packed = await packWorkspaces(parsed.value, store);
+  return packed === parsed.value ? bytes : Buffer.from(`${JSON.stringify(packed, null, 2)}\n`);
 }
 
 /** The receipt is about the dropped object; the user wants the place in the file. */

@@ -9,6 +9,8 @@ export const OUTPUT_FILES_MAX = 10_000;
 export const OUTPUT_BYTES_MAX = 10 * 2 ** 30;
 export const PATCH_BYTES_MAX = 2 ** 30;
 export const OUTPUT_JSON_BYTES_MAX = 8 * 2 ** 20;
+/** One product on a store that is not mounted: what one form can write. */
+export const OBJECT_BYTES_MAX = 5 * 2 ** 30;
 /** Bytes of an output path, and directories on it. */
 export const OUTPUT_PATH_BYTES_MAX = 1024;
 export const OUTPUT_DEPTH_MAX = 32;

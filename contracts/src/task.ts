@@ -46,6 +46,11 @@ export const DispatchManifest = Type.Object(
     engine: Type.Object({ name: Type.String(), version: Type.String() }, closed),
     provider: Type.String(),
     task: Type.String(),
+    /**
+     * How the runner, and no block of another uid, reaches a store that is not mounted: over a unix socket that leads
+     * nowhere else, which a task without network has too, or over the network of the task.
+     */
+    store: Type.Optional(OneOf('socket', 'network')),
     pipeline: Type.Object({ ref: Type.Optional(Type.String()), sha256: Hex, spec: PipelineSpec }, closed),
     image: Type.Optional(Type.Object({ ref: Type.String(), id: Type.Optional(Type.String()) }, closed)),
     workspace: Type.Optional(PinnedWorkspace),

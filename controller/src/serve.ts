@@ -6,9 +6,9 @@ import { randomBytes } from 'node:crypto';
 import pino, { type Logger } from 'pino';
 import { PangolinError } from '@pangolin/contracts/errors';
 import type { Existing } from '@pangolin/contracts/graph';
-import { CONTROL, INBOX, LEASE } from '@pangolin/contracts/layout';
-import { formatTime } from '@pangolin/contracts/units';
+import { CONTROL, INBOX } from '@pangolin/contracts/layout';
 import { openStore } from '@pangolin/storage/open';
+import { probeStore } from '@pangolin/storage/probe';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { admitDocuments } from './admission/admit-document.ts';
 import { openKeys, trustDocument } from './audit/keys.ts';
@@ -20,7 +20,8 @@ import { Admission } from './engine/admission.ts';
 import { Memory } from './engine/engine.ts';
 import { Queues } from './engine/queues.ts';
 import { Reconciler } from './engine/reconcile.ts';
-import { createTaskFiles } from './engine/task-files.ts';
+import { openTaskFiles } from './engine/open-task-files.ts';
+import { StorageLease } from './lease.ts';
 import { openProvider, type Compute } from './providers/open.ts';
 import type { ComputeProvider } from './providers/provider.ts';
 import { EvidenceStore } from './store/evidence.ts';
@@ -31,6 +32,8 @@ const CONCURRENCY = 8;
 const GRACE_MS = 10_000;
 const BOOT_MS = 5 * 60_000;
 const RESYNC_MS = 30_000;
+/** Life of what a task on S3 is granted; newer grants follow while it runs. */
+const GRANT_LIFE_S = 3600;
 
 export interface ServeOptions {
   /** A folder. */
@@ -66,14 +69,16 @@ export async function serve(options: ServeOptions): Promise<void> {
       pino.destination({ dest: 2, sync: true }),
     );
   const store = await openStore(options.storage);
-  if (store.kind !== 'folder') {
-    throw new PangolinError('UNSUPPORTED', `tasks cannot reach ${store.location} yet`, {
-      hint: 'Serve a folder: --storage DIR.',
+  const stateDir = options.state ?? store.localPath('controller');
+  if (stateDir === undefined) {
+    throw new PangolinError('USAGE', `${store.location} needs --state DIR`, {
+      hint: 'Run-state and keys stay on this machine: a directory that is backed up.',
     });
   }
-  const stateDir = options.state ?? store.localPath('controller')!;
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   const state = new StateStore(join(stateDir, 'state.db'));
+  // Last opened, first closed.
+  const closing: (() => Promise<void>)[] = [async () => state.close()];
   try {
     const { evidence: outside = {}, egress, compute = {} } = await loadConfig(options.config, stateDir, store);
     const evidence = new EvidenceStore(state.db);
@@ -89,7 +94,12 @@ export async function serve(options: ServeOptions): Promise<void> {
       unsandboxed: options.unsandboxed,
       fargate: compute.fargate,
     });
-    await writeLease(store);
+    // Before anything depends on it: that the store decides who was first.
+    if (store.kind === 's3') await probeStore(store);
+    const lease = await StorageLease.take(store, deployment, Date.now);
+    closing.unshift(() => lease.release());
+    const files = await openTaskFiles(store, provider, { stateDir, deployment, lifeSeconds: GRANT_LIFE_S });
+    closing.unshift(files.close);
     const lag = new Lag({ db: evidence, store, now: Date.now });
     const sealer = createSealer({
       db: evidence,
@@ -131,7 +141,7 @@ export async function serve(options: ServeOptions): Promise<void> {
         deployment,
         store,
         provider,
-        files: createTaskFiles(store, join(stateDir, 'tasks-in')),
+        files: files.taskFiles,
         admission: new Admission(store, admitDocuments(provider, context)),
         config: { tasksMax: options.tasksMax ?? Infinity, graceMs: GRACE_MS, bootMs: BOOT_MS, resyncMs: RESYNC_MS },
         log,
@@ -139,10 +149,11 @@ export async function serve(options: ServeOptions): Promise<void> {
         memory: new Memory(queues),
       },
       sealer,
+      lease,
     );
     await drive(reconciler, store, provider, options);
   } finally {
-    state.close();
+    for (const close of closing) await close();
   }
 }
 
@@ -185,9 +196,4 @@ function existingItems(state: StateStore, runId: string): Existing {
 /** A start under way is finished first, so that the next controller finds a task and not half of one. */
 async function settleEffects(memory: Memory): Promise<void> {
   for (let waited = 0; memory.starting.size > 0 && waited < GRACE_MS; waited += 50) await delay(50);
-}
-
-/** Says who serves, for `doctor`. On a folder the exclusive database is what keeps a second controller out. */
-async function writeLease(store: ObjectStore): Promise<void> {
-  await store.put(LEASE, JSON.stringify({ schema: 'lease/1', pid: process.pid, since: formatTime(Date.now()) }) + '\n');
 }

@@ -38,8 +38,8 @@ export interface ListPage {
  * @throws PangolinError DENIED when there are no credentials to sign with; INVALID for a malformed key
  */
 export interface Grantor {
-  /** `scheme://host:port` and the start of the path of every grant. */
-  readonly target: () => Promise<{ readonly origin: string; readonly paths: readonly string[] }>;
+  /** Where all of these requests go. */
+  target(): Promise<GrantTarget>;
   /** What of a lifetime the present credentials can give: their own end limits it. */
   expiry(seconds: number): Promise<{ readonly seconds: number; readonly at: Date }>;
   /** Reads one object, whatever version it has then: the reader checks the digest. */
@@ -48,6 +48,16 @@ export interface Grantor {
   create(key: string, seconds: number): Promise<RequestGrant>;
   /** Writes any number of objects below `prefix`, which ends with `/`, each of at most `maxBytes`. */
   write(prefix: string, seconds: number, maxBytes: number): Promise<PostGrant>;
+}
+
+export interface GrantTarget {
+  /** `scheme://host:port`. */
+  readonly origin: string;
+  /** The path of a `read` or `create` starts with it, that of a `write` is `formPath`. */
+  readonly prefixPath: string;
+  readonly formPath: string;
+  /** PEM certificates that the host's certificate is checked with; those of Node when absent. */
+  readonly ca?: Buffer;
 }
 
 export interface ObjectStore {

@@ -7,7 +7,7 @@ import { GetObjectCommand } from '@aws-sdk/client-s3';
 import { PangolinError } from '@pangolin/contracts/errors';
 import type { PostGrant, RequestGrant } from '@pangolin/contracts/task';
 import { assertKey, assertPrefix } from './keys.ts';
-import type { Grantor } from './object-store.ts';
+import type { GrantTarget, Grantor } from './object-store.ts';
 import { s3Error } from './s3-errors.ts';
 import type { S3Place } from './s3-place.ts';
 import { objectAt } from './s3-request.ts';
@@ -25,11 +25,11 @@ export function s3Grantor(place: S3Place): Grantor {
   };
 }
 
-async function targetOf(place: S3Place): Promise<{ readonly origin: string; readonly paths: readonly string[] }> {
+async function targetOf(place: S3Place): Promise<GrantTarget> {
   const { origin, pathname } = new URL(await presignGet(place, 'x', 1));
-  // A form is posted to the bucket, whose name is the host's or starts the path.
-  const bucket = pathname.startsWith(`/${place.bucket}/`) ? `/${place.bucket}` : '/';
-  return { origin, paths: [pathname.slice(0, -1), bucket] };
+  const form = new URL((await presignPost(place, 'x/', { expiresS: 1, maxBytes: 1 })).url);
+  const ca = place.ca === undefined ? {} : { ca: place.ca };
+  return { origin, prefixPath: pathname.slice(0, -1), formPath: form.pathname, ...ca };
 }
 
 /** With the credentials of a role a signature ends with these. */

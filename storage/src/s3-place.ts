@@ -16,6 +16,8 @@ export interface S3Place {
   readonly bucket: string;
   /** `''` or ends with `/`. */
   readonly prefix: string;
+  /** PEM certificates of the endpoint; Node's own when absent. */
+  readonly ca?: Buffer;
   /** For people: bucket and prefix. */
   readonly location: string;
   /** Parameters of every write; empty when the bucket's default holds. */
@@ -53,6 +55,7 @@ export function openS3Place(location: string, options: S3PlaceOptions = {}): S3P
     client: new S3Client(config),
     bucket,
     prefix,
+    ...ca,
     location: `s3://${bucket}/${prefix.replace(/\/$/, '')}`,
     encryption:
       encryption === undefined

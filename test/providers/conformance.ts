@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { isPangolinError } from '@pangolin/contracts/errors';
 import type { ComputeProvider, TaskObservation, TaskStart } from '@pangolin/controller/providers/provider';
-import { Bench, until, type Kind } from './scripted.ts';
+import { Bench, until, type FolderTask, type Kind } from './scripted.ts';
 
 const FOREVER = 'while :; do sleep 0.05; done';
 const UNKNOWN = 'pangolin-nobody-1-0123456789abcdef';
@@ -32,7 +32,7 @@ async function runs(provider: ComputeProvider, name: string): Promise<void> {
 }
 
 /** What the script wrote to a file of its out directory, once it is there. */
-export async function written(task: TaskStart, file: string): Promise<string> {
+export async function written(task: FolderTask, file: string): Promise<string> {
   const path = join(task.outDir, file);
   return await until(`${file} of ${task.name}`, () => existsSync(path) && (readFileSync(path, 'utf8') || undefined));
 }

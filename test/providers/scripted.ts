@@ -46,6 +46,9 @@ export async function docker(...args: string[]): Promise<string> {
   return stdout.trim();
 }
 
+/** A task of a folder store. */
+export type FolderTask = TaskStart & { readonly outDir: string };
+
 export class Bench {
   readonly kind: Kind;
   readonly deployment: string;
@@ -71,7 +74,7 @@ export class Bench {
     return await openScripted(this.kind, join(this.dir, 'state'), this.deployment);
   }
 
-  task(script: string, request: SandboxRequest = {}, more: Partial<TaskStart> = {}): TaskStart {
+  task(script: string, request: SandboxRequest = {}, more: Partial<TaskStart> = {}): FolderTask {
     const ref = { runId: 'run', itemId: `item-${++this.#count}`, attempt: 1 };
     const inDir = join(this.dir, ref.itemId, 'in');
     const outDir = join(this.dir, ref.itemId, 'out');

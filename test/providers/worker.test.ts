@@ -16,10 +16,10 @@ import type { DispatchManifest, Task } from '@pangolin/contracts/task';
 import { createDockerProvider } from '@pangolin/controller/providers/docker';
 import { WORKER_IMAGE } from '@pangolin/controller/providers/open';
 import { createProcessProvider } from '@pangolin/controller/providers/process';
-import type { ComputeProvider, TaskStart } from '@pangolin/controller/providers/provider';
+import type { ComputeProvider } from '@pangolin/controller/providers/provider';
 import { ended, written } from './conformance.ts';
 import { dockerSkip } from './docker-here.ts';
-import { until } from './scripted.ts';
+import { until, type FolderTask } from './scripted.ts';
 
 const EDIT: PipelineSpec = {
   blocks: [
@@ -54,7 +54,7 @@ for (const [backend, skip, open] of backends) {
       rmSync(dir, { recursive: true, force: true });
     });
 
-    function dispatch(itemId: string, spec: PipelineSpec): TaskStart {
+    function dispatch(itemId: string, spec: PipelineSpec): FolderTask {
       const ref = { runId: 'run', itemId, attempt: 1 };
       const name = taskName(deployment, ref);
       const sandbox = provider.enforce({});
@@ -84,7 +84,7 @@ for (const [backend, skip, open] of backends) {
       writeFileSync(join(inDir, 'task.json'), JSON.stringify(task));
       return { name, ref, inDir, outDir, manifestSha256: sha256(payload), sandbox, graceMs: 10_000 };
     }
-    const outputOf = (task: TaskStart): Output =>
+    const outputOf = (task: FolderTask): Output =>
       JSON.parse(readFileSync(join(task.outDir, 'output.json'), 'utf8')) as Output;
 
     it('runs the blocks, captures their patch and ends with 0', async () => {

@@ -72,6 +72,9 @@ export function docker(...args: readonly string[]): string {
   return execFileSync('docker', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim();
 }
 
+/** Of the test servers; of the controller and of commands, never of a task. */
+const s3Keys = { AWS_ACCESS_KEY_ID: 'testaccess', AWS_SECRET_ACCESS_KEY: 'testsecret' } as const;
+
 export interface ServeOptions {
   readonly untilIdle?: boolean;
   readonly args?: readonly string[];
@@ -156,7 +159,12 @@ export class Deployment {
     this.storage = storage ?? join(this.dir, 'storage');
     this.repo = join(this.dir, 'repo');
     makeRepo(this.repo);
-    mkdirSync(join(this.storage, 'inbox'), { recursive: true });
+    if (!this.#remote) mkdirSync(join(this.storage, 'inbox'), { recursive: true });
+  }
+
+  /** An s3:// location: then whatever reads the storage here as a folder is not for it. */
+  get #remote(): boolean {
+    return this.storage.startsWith('s3://');
   }
 
   /** Of its tasks' names and labels; known once a controller has served. */
@@ -182,7 +190,8 @@ export class Deployment {
   }
 
   serve({ untilIdle = false, args = [], env = {} }: ServeOptions = {}): Controller {
-    const flags = [...(untilIdle ? ['--until-idle'] : []), ...args];
+    const state = this.#remote ? ['--state', join(this.dir, 'state')] : [];
+    const flags = [...(untilIdle ? ['--until-idle'] : []), ...state, ...args];
     const controller = new Controller(this.#spawn(['orch', 'serve', '--compute', this.compute, ...flags], env));
     controller.onEntry((entry) => {
       this.#id ??= entry.deployment;
@@ -317,6 +326,7 @@ export class Deployment {
         HOME: process.env['HOME'],
         ...inherited('DOCKER_HOST', 'PANGOLIN_IMAGE_TAG'),
         PANGOLIN_STORAGE: this.storage,
+        ...(this.#remote ? { ...s3Keys, XDG_CACHE_HOME: join(this.dir, 'cache') } : {}),
         ...env,
       },
     });

@@ -85,6 +85,7 @@ const dispatchShape = object({
     engine: object({ name: text(100), version: text(100) }),
     provider: text(100),
     task: text(200),
+    'store?': literal('socket', 'network'),
     pipeline: object({ 'ref?': text(400), sha256: hex64, spec: anything }),
     'image?': image,
     'subagent?': pin,

@@ -99,7 +99,7 @@ async function controller(context: Context): Promise<Finding> {
     const store = await context.open();
     const lease = await readLease(store);
     if (!lease) return { status: 'warn', message: 'no controller has served this storage yet', hint };
-    const since = typeof lease.since === 'string' ? ` since ${lease.since}` : '';
+    const since = ` since ${lease.since}: process ${lease.pid} of ${lease.host}`;
     if (await seemsServed(store)) return { status: 'ok', message: `a controller serves this storage${since}` };
     return { status: 'warn', message: 'the controller that served this storage last has ended', hint };
   } catch {

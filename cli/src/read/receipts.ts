@@ -1,6 +1,8 @@
 /** Dropping a file for the controller, and its answer. */
 import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
 import { LEASE } from '@pangolin/contracts/layout';
+import { isLeased, type Lease } from '@pangolin/contracts/lease';
 import type { Receipt } from '@pangolin/contracts/status';
 import { formatTime } from '@pangolin/contracts/units';
 import type { ObjectStore } from '@pangolin/storage/object-store';
@@ -44,11 +46,6 @@ const exitCodes: Readonly<Record<string, number>> = {
 };
 
 /** `controller/lease.json`: who has served last. */
-export interface Lease {
-  readonly pid?: number;
-  readonly since?: string;
-}
-
 export async function readLease(store: ObjectStore): Promise<Lease | undefined> {
   try {
     return JSON.parse((await store.get(LEASE, { maxBytes: 65_536 })).toString('utf8')) as Lease;
@@ -58,11 +55,11 @@ export async function readLease(store: ObjectStore): Promise<Lease | undefined> 
   }
 }
 
-/** A guess: the lease names a process; on a folder it can be looked for, elsewhere it is taken at its word. */
+/** Whether the lease holds. That a controller of this machine was killed is seen before its lease runs out. */
 export async function seemsServed(store: ObjectStore): Promise<boolean> {
   const lease = await readLease(store);
-  if (!lease) return false;
-  return store.kind !== 'folder' || lease.pid === undefined || isAlive(lease.pid);
+  if (!lease || !isLeased(lease, Date.now())) return false;
+  return lease.host !== hostname() || isAlive(lease.pid);
 }
 
 function isAlive(pid: number): boolean {

@@ -1,6 +1,8 @@
 /** What a pass causes outside, once its transaction is durable. Every effect is repeatable and named by the rows. */
 import { isPangolinError, messageOf } from '@pangolin/contracts/errors';
 import { isReason } from '@pangolin/contracts/reasons';
+import type { ItemRow } from '../store/state.ts';
+import { mapBounded } from '@pangolin/contracts/map-bounded';
 import { specOf, type Engine } from './engine.ts';
 import type { Effect } from './pass.ts';
 
@@ -31,13 +33,12 @@ async function startTask(engine: Engine, task: string): Promise<void> {
     const item = state.itemByTask(task);
     if (!item) return;
     const { manifest, envelope } = evidence.dispatch(item.dispatch!);
-    const { inDir, outDir } = await files.layOut(manifest, envelope, specOf(item).params);
+    const laidOut = await files.layOut(manifest, envelope, specOf(item).params);
     memory.started.add(task);
     await provider.start({
       name: task,
       ref: { runId: manifest.runId, itemId: manifest.itemId, attempt: manifest.attempt },
-      inDir,
-      outDir,
+      ...laidOut,
       manifestSha256: item.dispatch!,
       sandbox: manifest.sandbox.enforced,
       ...(manifest.image && { image: manifest.image.id ?? manifest.image.ref }),
@@ -87,4 +88,15 @@ export async function sweep(engine: Engine): Promise<void> {
     if (engine.state.itemByTask(task) || engine.memory.starting.has(task)) continue;
     await attempt(engine, 'remove', task, () => removeTask(engine, task));
   }
+}
+
+/** Gives running tasks newer grants before their own end. What fails now is tried with the next look at everything. */
+export async function renewGrants(engine: Engine, items: readonly ItemRow[]): Promise<void> {
+  const { files, evidence } = engine;
+  if (files.renew === undefined) return;
+  await mapBounded(items, START_PARALLEL, async ({ task, dispatch }) => {
+    if (task === null || dispatch === null || engine.memory.starting.has(task)) return;
+    const renew = async (): Promise<void> => await files.renew!(evidence.dispatch(dispatch).manifest);
+    await attempt(engine, 'renew the grants of', task, renew);
+  });
 }

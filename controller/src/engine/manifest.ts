@@ -75,6 +75,7 @@ export async function signDispatch(
     engine: ENGINE,
     provider: engine.provider.name,
     task: given.task,
+    ...(engine.files.store && { store: engine.files.store }),
     pipeline: { ...spec.pipeline!, spec: engine.state.pipeline(spec.pipeline!.sha256) },
     ...(given.image && { image: given.image }),
     ...(spec.workspace && { workspace: spec.workspace }),

@@ -4,7 +4,7 @@ import { CONTROL, INBOX } from '@pangolin/contracts/layout';
 import { messageOf } from '@pangolin/contracts/errors';
 import { applySubmissions } from './apply-submissions.ts';
 import type { Engine } from './engine.ts';
-import { performEffects, sweep } from './effects.ts';
+import { performEffects, renewGrants, sweep } from './effects.ts';
 import { launchReady } from './launch.ts';
 import { expireDeadlines, observeTasks, settleSeen } from './observe.ts';
 import { Pass } from './pass.ts';
@@ -18,6 +18,12 @@ export interface Sealing {
   advance(): Promise<{ readonly sealed: readonly string[]; readonly pending: number; readonly error?: Error }>;
 }
 
+/** The right to do anything here. */
+export interface Held {
+  /** False: not now. @throws PangolinError CONFLICT when somebody else has it */
+  hold(): Promise<boolean>;
+}
+
 const RETRY_MS = 1000;
 /** Timers take no longer delay. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
@@ -25,6 +31,7 @@ const TIMER_MS_MAX = 2 ** 31 - 1;
 export class Reconciler {
   readonly #engine: Engine;
   readonly #seals: Sealing;
+  readonly #lease: Held;
   readonly #publisher: Publisher;
   #sealAt = 0;
   #sealing: Promise<void> | undefined;
@@ -34,9 +41,10 @@ export class Reconciler {
   #wakeUp: (() => void) | undefined;
   #sweepAt = 0;
 
-  constructor(engine: Omit<Engine, 'wake'>, sealing: Sealing) {
+  constructor(engine: Omit<Engine, 'wake'>, sealing: Sealing, lease: Held = { hold: async () => true }) {
     this.#engine = { ...engine, wake: () => this.wake() };
     this.#seals = sealing;
+    this.#lease = lease;
     this.#publisher = new Publisher(this.#engine);
   }
 
@@ -109,10 +117,18 @@ export class Reconciler {
     );
   }
 
-  /** Reconciles until `stop` says so. A failing pass is retried; it has changed nothing. */
+  /**
+   * Reconciles until `stop` says so. A failing pass is retried; it has changed nothing.
+   * @throws PangolinError CONFLICT when another controller has taken over
+   */
   async run(stop: () => boolean): Promise<void> {
     while (!stop()) {
       this.#woken = false;
+      if (!(await this.#lease.hold())) {
+        this.#engine.log.warn('the storage does not answer, and the lease has run out: nothing is done');
+        await this.#sleep(RETRY_MS);
+        continue;
+      }
       let waitMs: number;
       try {
         waitMs = await this.reconcile();
@@ -127,12 +143,14 @@ export class Reconciler {
 
   /** Events are hints and hints get lost: look at everything once in a while. */
   async #resync(): Promise<void> {
-    const { state, memory, admission, config, now } = this.#engine;
+    const { state, memory, admission, config, now, store } = this.#engine;
     this.#sweepAt = now() + config.resyncMs;
-    for (const item of state.activeItems()) memory.dirty.add(item.task!);
+    const active = state.activeItems();
+    for (const item of active) memory.dirty.add(item.task!);
     memory.slotsSubmitted.clear();
-    admission.hint(INBOX);
-    admission.hint(CONTROL);
+    await renewGrants(this.#engine, active);
+    // A store that is polled loses no hints, and every listing of it costs.
+    if (store.kind === 'folder') for (const prefix of [INBOX, CONTROL]) admission.hint(prefix);
     await sweep(this.#engine);
     this.#woken = true;
   }

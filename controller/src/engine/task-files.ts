@@ -2,7 +2,7 @@
 import { copyFile, link, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isPangolinError, messageOf, PangolinError } from '@pangolin/contracts/errors';
-import { sha256 } from '@pangolin/contracts/digest';
+import { sha256, type Sha256 } from '@pangolin/contracts/digest';
 import type { Envelope } from '@pangolin/contracts/dsse';
 import type { AttemptRef } from '@pangolin/contracts/ids';
 import { attemptFile, attemptPrefix, casKey } from '@pangolin/contracts/layout';
@@ -30,22 +30,35 @@ export interface Collection extends Collected {
   readonly invalid: { readonly reason: Reason; readonly message: string } | undefined;
 }
 
+/** What a backend is told of a task's files; see TaskStart. */
+export interface LaidOut {
+  readonly inDir: string;
+  readonly outDir?: string;
+  readonly storeDir?: string;
+  readonly taskGrant?: { readonly url: string; readonly sha256: Sha256 };
+}
+
 export interface TaskFiles {
-  /** Lays out the input directory and the attempt prefix. Repeatable. Answers absolute paths. */
+  /** Manifest field `store`: how tasks reach the store. Absent where it is mounted. */
+  readonly store?: DispatchManifest['store'];
+  /** Lays out what the task gets. Repeatable. */
   layOut(
     manifest: DispatchManifest,
     envelope: Envelope,
     params: Readonly<Record<string, unknown>> | undefined,
-  ): Promise<{ readonly inDir: string; readonly outDir: string }>;
+  ): Promise<LaidOut>;
+  /** Gives a running task newer grants when its own end soon. */
+  renew?(manifest: DispatchManifest): Promise<void>;
   booted(ref: AttemptRef): Promise<boolean>;
   /** Reads the sentinel, checks every digest it names and promotes the products into cas/. Throws only when the storage does not answer. */
   collect(ref: AttemptRef, dispatch: string): Promise<Collection>;
   /** Every task that has an input directory. */
   list(): Promise<readonly string[]>;
-  /** Removes the input directory. */
+  /** Removes what `layOut` made. */
   discard(task: string): Promise<void>;
 }
 
+/** On a folder: two directories that are mounted into the task. */
 export function createTaskFiles(store: ObjectStore, tasksDir: string): TaskFiles {
   return {
     async layOut(manifest, envelope, params) {
@@ -82,40 +95,8 @@ export function createTaskFiles(store: ObjectStore, tasksDir: string): TaskFiles
       return { inDir, outDir };
     },
 
-    async booted(ref) {
-      return (await store.head(attemptPrefix(ref) + attemptFile.boot)) !== undefined;
-    },
-
-    async collect(ref, dispatch) {
-      const none = { products: { outputs: {} }, partial: false, output: undefined, invalid: undefined } as const;
-      const read = await readOutput(store, ref, dispatch);
-      if (read === undefined) return none;
-      if ('invalid' in read) return { ...none, invalid: read.invalid };
-      const { output, bytes } = read;
-      try {
-        const products = await promote(store, attemptPrefix(ref), output);
-        const result = sha256(bytes);
-        await store.put(casKey(result), bytes, { sha256: result });
-        const exitCode = output.blocks.find(
-          ({ status, exitCode }) => status === 'failed' && exitCode !== undefined,
-        )?.exitCode;
-        return {
-          output,
-          invalid: undefined,
-          products,
-          partial: output.partial || output.status === 'failed',
-          result,
-          ...(exitCode !== undefined && { exitCode }),
-          ...(output.resetAt !== undefined && { resetAt: Date.parse(output.resetAt) }),
-        };
-      } catch (error) {
-        if (!isPangolinError(error) || error.retryable) throw error;
-        return {
-          ...none,
-          invalid: { reason: error.code === 'TOO_LARGE' ? 'OutputTooLarge' : 'ProductInvalid', message: error.message },
-        };
-      }
-    },
+    booted: (ref) => isBooted(store, ref),
+    collect: (ref, dispatch) => collect(store, ref, dispatch),
 
     async list() {
       return await readdir(tasksDir).catch(() => []);
@@ -125,6 +106,40 @@ export function createTaskFiles(store: ObjectStore, tasksDir: string): TaskFiles
       await rm(join(tasksDir, task), { recursive: true, force: true });
     },
   };
+}
+
+export async function isBooted(store: ObjectStore, ref: AttemptRef): Promise<boolean> {
+  return (await store.head(attemptPrefix(ref) + attemptFile.boot)) !== undefined;
+}
+
+/** The same on every store: what an attempt left is in its prefix. */
+export async function collect(store: ObjectStore, ref: AttemptRef, dispatch: string): Promise<Collection> {
+  const none = { products: { outputs: {} }, partial: false, output: undefined, invalid: undefined } as const;
+  const read = await readOutput(store, ref, dispatch);
+  if (read === undefined) return none;
+  if ('invalid' in read) return { ...none, invalid: read.invalid };
+  const { output, bytes } = read;
+  try {
+    const products = await promote(store, attemptPrefix(ref), output);
+    const result = sha256(bytes);
+    await store.put(casKey(result), bytes, { sha256: result });
+    const failed = output.blocks.find(({ status, exitCode }) => status === 'failed' && exitCode !== undefined);
+    return {
+      output,
+      invalid: undefined,
+      products,
+      partial: output.partial || output.status === 'failed',
+      result,
+      ...(failed?.exitCode !== undefined && { exitCode: failed.exitCode }),
+      ...(output.resetAt !== undefined && { resetAt: Date.parse(output.resetAt) }),
+    };
+  } catch (error) {
+    if (!isPangolinError(error) || error.retryable) throw error;
+    return {
+      ...none,
+      invalid: { reason: error.code === 'TOO_LARGE' ? 'OutputTooLarge' : 'ProductInvalid', message: error.message },
+    };
+  }
 }
 
 /** A private name for the bytes of an object: a hard link where the file system has them, else a copy. */

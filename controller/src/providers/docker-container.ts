@@ -24,7 +24,7 @@ export const LABEL = {
  * whatever they leave. Blocks hold none of these.
  */
 const CAPABILITIES = ['SETUID', 'SETGID', 'CHOWN', 'DAC_OVERRIDE', 'KILL'];
-const PATHS = { in: '/pangolin/in', out: '/pangolin/out', work: '/work' } as const;
+const PATHS = { in: '/pangolin/in', out: '/pangolin/out', store: '/pangolin/store', work: '/work' } as const;
 
 export function enforcedSandbox(request: SandboxRequest): Sandbox {
   return {
@@ -51,6 +51,7 @@ export function containerOptions(task: TaskStart, deployment: string, image: str
       `PANGOLIN_WORK=${PATHS.work}`,
       `PANGOLIN_MANIFEST_SHA256=${task.manifestSha256}`,
       `PANGOLIN_GRACE_MS=${task.graceMs}`,
+      ...(task.storeDir === undefined ? [] : [`PANGOLIN_STORE_SOCKET=${PATHS.store}/store.sock`]),
     ],
     Labels: {
       [LABEL.deployment]: deployment,
@@ -64,15 +65,22 @@ export function containerOptions(task: TaskStart, deployment: string, image: str
   };
 }
 
-function hostConfig({ sandbox, inDir, outDir }: TaskStart): NonNullable<ContainerCreateOptions['HostConfig']> {
+function hostConfig({
+  sandbox,
+  inDir,
+  outDir,
+  storeDir,
+}: TaskStart): NonNullable<ContainerCreateOptions['HostConfig']> {
   const memory = sandbox.memoryBytes ?? DEFAULT_MEMORY_BYTES;
   return {
     ReadonlyRootfs: true,
     // Counts as memory of the task, so it can never hold more than that.
     Tmpfs: { '/tmp': `rw,nosuid,nodev,exec,mode=1777,size=${Math.floor(memory / 2)}` },
     Mounts: [
-      { Type: 'bind', Source: inDir, Target: PATHS.in, ReadOnly: true },
-      { Type: 'bind', Source: outDir, Target: PATHS.out, ReadOnly: false },
+      bind(inDir, PATHS.in, true),
+      ...(outDir === undefined ? [] : [bind(outDir, PATHS.out, false)]),
+      // The directory: a controller that comes back makes a new socket in it.
+      ...(storeDir === undefined ? [] : [bind(storeDir, PATHS.store, true)]),
       // Without a name: goes when the container is removed with its volumes.
       { Type: 'volume', Source: '', Target: PATHS.work, ReadOnly: false },
     ],
@@ -91,6 +99,9 @@ function hostConfig({ sandbox, inDir, outDir }: TaskStart): NonNullable<Containe
     LogConfig: { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '2' } },
   };
 }
+
+const bind = (Source: string, Target: string, ReadOnly: boolean) =>
+  ({ Type: 'bind', Source, Target, ReadOnly }) as const;
 
 type State = ContainerInspectInfo['State'];
 

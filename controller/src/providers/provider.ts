@@ -1,5 +1,6 @@
 /** The compute seam: process, Docker, Fargate and Kubernetes pass one conformance suite. */
 import type { AttemptRef } from '@pangolin/contracts/ids';
+import type { Sha256 } from '@pangolin/contracts/digest';
 import type { Reason } from '@pangolin/contracts/reasons';
 import type { Sandbox } from '@pangolin/contracts/task';
 
@@ -17,10 +18,17 @@ export interface TaskStart {
   /** From `taskName`: deterministic, so a repeated start finds the first one. */
   readonly name: string;
   readonly ref: AttemptRef;
-  /** Holds task.json and what its grants name; read-only for the task. Absolute path on this machine. */
+  /** Holds task.json and the files that its grants name; read-only for the task. Absolute path on this machine. */
   readonly inDir: string;
-  /** The attempt prefix: the only place the task may write. Absolute path on this machine; it exists. */
-  readonly outDir: string;
+  /**
+   * The attempt prefix: the only place the task may write. Absolute path on this machine; it exists. Absent on a store
+   * that cannot be mounted: the grants in task.json lead there.
+   */
+  readonly outDir?: string;
+  /** Then, for tasks of this machine: directory with `store.sock`, over which requests to the store go. Read-only for the task. */
+  readonly storeDir?: string;
+  /** Then, for tasks that run elsewhere: task.json itself is behind this URL. A repeated start gets the same one. */
+  readonly taskGrant?: { readonly url: string; readonly sha256: Sha256 };
   /** Payload digest of the dispatch statement; the worker refuses another task.json. */
   readonly manifestSha256: string;
   readonly sandbox: Sandbox;
@@ -43,6 +51,8 @@ export interface ComputeProvider {
   readonly name: 'process' | 'docker' | 'fargate' | 'kubernetes' | 'noop';
   /** Starts that may wait for the backend at once; without it any number. More items stay ready: those wait without a deadline. */
   readonly startsMax?: number;
+  /** Tasks run where directories and sockets of this machine do not reach. */
+  readonly elsewhere?: true;
   /**
    * What the backend will enforce for such a request; goes into the manifest.
    * @throws PangolinError UNSUPPORTED naming the field, when it cannot honour something asked for (law 9).

@@ -1,0 +1,171 @@
+/** The main job on S3: Ceph RGW as the store, the shipped command, real workers. */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { attemptPrefix } from '@pangolin/contracts/layout';
+import type { Lease } from '@pangolin/contracts/lease';
+import type { DispatchManifest } from '@pangolin/contracts/task';
+import type { ObjectStore } from '@pangolin/storage/object-store';
+import { s3Store } from '@pangolin/storage/s3-store';
+import { dbstore, freshPlace, rgw, type S3Server } from '../storage/s3-servers.ts';
+import { blocks, Deployment, dockerSkip, outputs, patch, script, type Compute } from './harness.ts';
+import { poll } from './poll.ts';
+
+async function on(
+  server: S3Server,
+  compute: Compute,
+  endpoint = server.endpoint,
+): Promise<{ readonly deployment: Deployment; readonly store: ObjectStore }> {
+  const place = await freshPlace(server, { bucket: 'pangolin-spine', prefix: randomUUID() });
+  const location = `s3://${place.bucket}/${place.prefix}?endpoint=${endpoint}`;
+  return { deployment: new Deployment(compute, location), store: s3Store(place) };
+}
+
+function spec(deployment: Deployment, name: string, items: readonly object[]): string {
+  const file = join(deployment.dir, `${name}.json`);
+  const workspace = { git: { url: deployment.repo } };
+  writeFileSync(
+    file,
+    JSON.stringify({ kind: 'Run', apiVersion: 'pangolin.dev/v1', metadata: { name }, spec: { workspace, items } }),
+  );
+  return file;
+}
+
+const chain = [
+  { id: 'edit', ...blocks(script('echo four >> src/a.txt; echo result > outputs/r.txt; echo said'), patch, outputs) },
+  {
+    id: 'use',
+    needs: {
+      p: { from: 'edit', select: { kind: 'patch' } },
+      r: { from: 'edit', select: { kind: 'output', path: 'r.txt' } },
+    },
+    ...blocks(script('cat inputs/r; git apply inputs/p; cat src/a.txt; env; ls -a / /pangolin 2>&1 || true'), patch),
+  },
+];
+
+const skipDocker = await dockerSkip();
+for (const compute of ['process', 'docker'] as const) {
+  const skip = rgw.skip ?? (compute === 'docker' ? skipDocker || undefined : undefined);
+  describe(`on Ceph RGW with ${compute} workers`, { skip: skip ?? false }, () => {
+    test('a run completes, every command reads it, and the bundle verifies', async () => {
+      const { deployment, store } = await on(rgw, compute);
+      try {
+        const submitted = await deployment.cli(
+          'orch',
+          'submit',
+          spec(deployment, 'r', chain),
+          '--receipt-timeout',
+          '0s',
+        );
+        assert.equal(submitted.code, 0, submitted.stderr);
+        await deployment.settle();
+        const status = await deployment.status('r');
+        assert.equal(status.phase, 'succeeded', JSON.stringify(status));
+        const logs = await deployment.cli('orch', 'logs', 'r/use');
+        assert.match(logs.stdout, /result[\s\S]*four/);
+        // Nothing of the controller's, and nothing that could sign.
+        assert.doesNotMatch(logs.stdout, /AWS_|testsecret|X-Amz|PANGOLIN_TASK|PANGOLIN_STORE/);
+        assert.match((await deployment.cli('orch', 'patch', 'r/use')).stdout, /^\+four$/m);
+        const got = await deployment.cli('orch', 'outputs', 'r/edit', '--to', join(deployment.dir, 'got'));
+        assert.equal(got.code, 0, got.stderr);
+        assert.equal(readFileSync(join(deployment.dir, 'got', 'r.txt'), 'utf8'), 'result\n');
+        const bundle = readFileSync(await deployment.verified('r'), 'utf8');
+        assert.doesNotMatch(bundle, /X-Amz|testsecret/);
+        assert.deepEqual(await manifestStores(store, 'r'), ['socket', 'socket']);
+        await deployment.swept();
+        const { objects } = await store.list('tasks/');
+        assert.deepEqual(objects, [], 'a task of this machine needs no object for its grants');
+      } finally {
+        await deployment.dispose();
+      }
+    });
+  });
+}
+
+async function manifestStores(store: ObjectStore, run: string): Promise<unknown[]> {
+  const lines = (await store.get(`runs/${run}/evidence/statements.jsonl`)).toString().trimEnd().split('\n');
+  const statements = lines.map((line) => {
+    const { payload } = JSON.parse(line) as { payload: string };
+    return JSON.parse(Buffer.from(payload, 'base64').toString()) as {
+      predicateType: string;
+      predicate: DispatchManifest;
+    };
+  });
+  return statements.flatMap(({ predicateType, predicate }) =>
+    predicateType.endsWith('/dispatch/v1') ? [predicate.store] : [],
+  );
+}
+
+describe('a controller on S3', { skip: rgw.skip ?? false }, () => {
+  test('is killed while a task runs, and the next one adopts it', async () => {
+    const { deployment, store } = await on(rgw, 'process');
+    try {
+      const go = join(deployment.dir, 'go');
+      const items = [
+        {
+          id: 'long',
+          ...blocks(script(`echo begun; while [ ! -e ${go} ]; do sleep 0.1; done; echo x >> src/a.txt`), patch),
+        },
+      ];
+      await deployment.cli('orch', 'submit', spec(deployment, 'k', items), '--receipt-timeout', '0s');
+      const first = deployment.serve();
+      const prefix = attemptPrefix({ runId: 'k', itemId: 'long', attempt: 1 });
+      await poll(
+        'its log appears while it runs',
+        async () => (await store.list(`${prefix}log/`)).objects.length > 0,
+        () => first.text,
+      );
+      const before = JSON.parse((await store.get('controller/lease.json')).toString()) as Lease;
+      first.child.kill('SIGKILL');
+      await first.end();
+      // The task ends while nobody listens: it waits for the way to the store to come back.
+      writeFileSync(go, '');
+      await deployment.settle();
+      const status = await deployment.status('k');
+      assert.equal(status.phase, 'succeeded', JSON.stringify(status));
+      assert.equal(status.items[0]?.attempts, 1, 'the very same attempt');
+      const after = JSON.parse((await store.get('controller/lease.json')).toString()) as Lease;
+      assert.deepEqual([after.epoch, after.released], [before.epoch + 1, true]);
+      await deployment.verified('k');
+    } finally {
+      await deployment.dispose();
+    }
+  });
+
+  test('is the only one: another deployment on the same prefix is kept out', async () => {
+    const { deployment, store } = await on(rgw, 'process');
+    const other = new Deployment('process', deployment.storage);
+    try {
+      const first = deployment.serve();
+      await first.logged('it serves', ({ msg }) => msg === 'serving');
+      const second = other.serve();
+      assert.equal((await second.end()).code, 4, second.text);
+      assert.match(second.text, /another controller serves this storage/);
+      await first.stop();
+      const third = other.serve({ untilIdle: true });
+      assert.equal((await third.end()).code, 0, third.text);
+      assert.ok((await store.head('controller/lease.json')) !== undefined);
+    } finally {
+      await other.dispose();
+      await deployment.dispose();
+    }
+  });
+
+  test('needs a place for its state, and refuses a store whose conditions do not hold', async () => {
+    const { deployment } = await on(rgw, 'process');
+    const lying = await on(dbstore, 'process');
+    try {
+      const stateless = await deployment.cli('orch', 'serve', '--compute', 'process');
+      assert.equal(stateless.code, 2, stateless.stderr);
+      assert.match(stateless.stderr, /needs --state DIR/);
+      const refused = lying.deployment.serve();
+      assert.notEqual((await refused.end()).code, 0);
+      assert.match(refused.text, /cannot be used: it/);
+    } finally {
+      await lying.deployment.dispose();
+      await deployment.dispose();
+    }
+  });
+});

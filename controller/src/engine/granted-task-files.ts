@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { sha256 } from '@pangolin/contracts/digest';
 import { attemptFile, attemptPrefix, casKey, taskKey } from '@pangolin/contracts/layout';
 import { OBJECT_BYTES_MAX } from '@pangolin/contracts/limits';
+import { pinsOf } from '@pangolin/contracts/pins';
 import type { DispatchManifest, Grants, Task } from '@pangolin/contracts/task';
 import { formatTime } from '@pangolin/contracts/units';
 import type { Grantor, ObjectStore } from '@pangolin/storage/object-store';
@@ -98,9 +99,12 @@ async function issue(options: GrantedTaskFilesOptions, manifest: DispatchManifes
   const inputs = await Promise.all(
     Object.entries(manifest.inputs).map(async ([key, input]) => [key, await read(casKey(input.sha256))] as const),
   );
+  const pins = pinsOf(manifest).map(([, digest]) => digest);
+  const things = await Promise.all(pins.map(async (digest) => [digest, await read(casKey(digest))] as const));
   return {
     ...(manifest.workspace && { workspace: await read(casKey(manifest.workspace.sha256)) }),
     inputs: Object.fromEntries(inputs),
+    ...(things.length > 0 && { things: Object.fromEntries(things) }),
     attempt: {
       boot: await grantor.create(prefix + attemptFile.boot, seconds),
       bootRead: await read(prefix + attemptFile.boot),

@@ -27,7 +27,7 @@ export interface EcsPlace {
   close(): Promise<void>;
 }
 
-const ecsModel = (): ServiceModel => new ServiceModel('ecs', '2014-11-13');
+export const ecsModel = (): ServiceModel => new ServiceModel('ecs', '2014-11-13');
 
 /** `registry/name@sha256:…` of an image that the engine holds. */
 async function byDigest(image: string): Promise<string> {
@@ -35,7 +35,7 @@ async function byDigest(image: string): Promise<string> {
   return `${ACCOUNT}.dkr.ecr.${REGION}.amazonaws.com/pangolin-worker@${id}`;
 }
 
-function configFor(endpoint: string, image: string): FargateConfig {
+export function configFor(endpoint: string, image: string): FargateConfig {
   return {
     region: REGION,
     endpoint,

@@ -67,6 +67,7 @@ const rules: readonly Rule[] = [
       '@pangolin/contracts/',
       '@pangolin/storage/',
       ...nodeBuiltins,
+      '@aws-sdk/client-kms',
     ],
   },
   {

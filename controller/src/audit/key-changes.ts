@@ -7,13 +7,20 @@ import { PangolinError } from '@pangolin/contracts/errors';
 import type { SignerRole } from '@pangolin/contracts/trust';
 import { formatTime } from '@pangolin/contracts/units';
 import { readHistory, replaceFile, writeHistory, type KeyRecord } from './key-history.ts';
+import { readKmsKey } from './kms-key-file.ts';
 import { generateKey, openKeys, signersOf, type Keys } from './keys.ts';
 
 /**
  * A new key for `role`, valid from `now` on; the old one stays known with its end, and its private half is gone.
  * @param now epoch milliseconds.
+ * @throws PangolinError UNSUPPORTED for a key in KMS.
  */
 export async function rotateKey(dir: string, role: SignerRole, now: number): Promise<Keys> {
+  if ((await readKmsKey(dir, role)) !== undefined) {
+    throw new PangolinError('UNSUPPORTED', `the ${role} key is in AWS KMS and cannot be replaced here`, {
+      hint: 'Disable it in KMS and make a new deployment with another key.',
+    });
+  }
   const keys = await openKeys(dir);
   const at = formatTime(now);
   const fresh = generateKey(role);

@@ -9,6 +9,7 @@
  * <dir>/log.pem           Ed25519, signs checkpoints of the deployment's log
  * ```
  * <dir>/history.json    the keys that were replaced, once one was (key-history.ts)
+ * <dir>/<role>.kms.json   in place of seal.pem or attest.pem: the key is in AWS KMS (kms-key-file.ts)
  * One key has one role: `seal` and `attest` sign only PAE strings, `log` only note texts.
  */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign, type KeyObject } from 'node:crypto';
@@ -22,6 +23,8 @@ import { NOTE_ED25519, noteKeyHash, rawOfEd25519, type NoteKey } from '@pangolin
 import { TRUST_SCHEMA, TRUSTED_ROOT_MEDIA_TYPE, type SignerRole, type TrustDocument } from '@pangolin/contracts/trust';
 import { formatTime } from '@pangolin/contracts/units';
 import { readHistory, type KeyRecord } from './key-history.ts';
+import { readKmsKey } from './kms-key-file.ts';
+import { kmsSigner } from './kms-signer.ts';
 
 export interface Keys {
   /** Name of the deployment's log: a bare hostname, because sigstore-go takes a URL's hostname for it. */
@@ -111,6 +114,8 @@ async function openDeployment(
 }
 
 async function openKey(dir: string, role: KeyFile): Promise<Signer> {
+  const kms = role === 'log' ? undefined : await readKmsKey(dir, role);
+  if (kms !== undefined) return kmsSigner(kms);
   const path = join(dir, `${role}.pem`);
   const pem = await openFile(path, () => generateKey(role).export({ type: 'pkcs8', format: 'pem' }) as string);
   const { mode } = await stat(path);

@@ -5,11 +5,27 @@ import { keysDirOf, originFlag, printKeys, stateDirOf, stateFlag } from '../../d
 
 export const init = command({
   description: 'Make the keys of a deployment, unless it has some',
-  args: { origin: originFlag, state: stateFlag },
-  async run({ origin, state }, context) {
+  args: {
+    origin: originFlag,
+    state: stateFlag,
+    'kms-seal': { type: 'string', valueHint: 'ARN', description: 'AWS KMS key (ECC_NIST_P256) that closes runs.' },
+    'kms-attest': {
+      type: 'string',
+      valueHint: 'ARN',
+      description: 'AWS KMS key (ECC_NIST_P256) that signs dispatches and provenance.',
+    },
+    'kms-endpoint': { type: 'string', valueHint: 'URL', description: 'Instead of the region’s own.' },
+  },
+  async run({ origin, state, ...args }, context) {
     const dir = await stateDirOf(context, state);
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     const { openKeys } = await import('@pangolin/controller/audit/keys');
+    for (const role of ['seal', 'attest'] as const) {
+      const arn = args[`kms-${role}`];
+      if (arn === undefined) continue;
+      const { useKmsKey } = await import('@pangolin/controller/audit/kms-key-file');
+      await useKmsKey(keysDirOf(dir), role, arn, args['kms-endpoint']);
+    }
     const keys = await openKeys(keysDirOf(dir), origin === undefined ? {} : { origin });
     if (origin !== undefined && keys.origin !== origin) {
       throw new PangolinError('CONFLICT', `this deployment is called ${keys.origin} already`, {

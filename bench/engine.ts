@@ -18,6 +18,8 @@ import { Queues } from '@pangolin/controller/engine/queues';
 import { Reconciler } from '@pangolin/controller/engine/reconcile';
 import type { TaskFiles } from '@pangolin/controller/engine/task-files';
 import { createNoopProvider } from '@pangolin/controller/providers/noop';
+import { createEnvSecrets } from '@pangolin/controller/secrets/env-store';
+import { createHandover } from '@pangolin/controller/secrets/handover';
 import { EvidenceStore } from '@pangolin/controller/store/evidence';
 import { StateStore } from '@pangolin/controller/store/state';
 import { openFolderStore } from '@pangolin/storage/folder-store';
@@ -79,6 +81,7 @@ async function complete(
       provider,
       files: noFiles,
       admission: new Admission(store, async () => ({ ok: true, document: { kind: 'Run', run } })),
+      secrets: createHandover(createEnvSecrets('NONE_', {})),
       config: { tasksMax: Infinity, graceMs: 1000, bootMs: 60_000, resyncMs: 60_000 },
       log: pino({ level: 'silent' }),
       now: Date.now,

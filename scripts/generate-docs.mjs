@@ -15,6 +15,7 @@ import { CONNECTIONS_MAX } from '../controller/src/egress/egress-log.ts';
 import { SCHEDULE_BYTES_MAX, SCHEDULE_NAME_MAX, SLOTS_MAX } from '../contracts/src/schedule.ts';
 import { INFRASTRUCTURE_RETRIES_MAX, PARKS_MAX, RATE_LIMIT_WAIT_MAX_MS } from '../controller/src/plan/retry.ts';
 import { DEFAULT_MEMORY_BYTES, MEMORY_BYTES_MIN, PIDS_MAX } from '../controller/src/providers/docker-container.ts';
+import { SECRET_BYTES_MAX, SECRET_BYTES_MIN, SECRETS_MAX } from '../contracts/src/secrets.ts';
 import { TASK_BYTES_MAX } from '../worker-image/src/read-task.ts';
 import { LOG_LIMITS } from '../worker-image/src/log-writer.ts';
 
@@ -90,6 +91,8 @@ const limitSections = [
       ['items of a run', count(ITEMS_MAX)],
       ['blocks of a pipeline', count(limits.BLOCKS_MAX)],
       ['a command', bytes(limits.COMMAND_BYTES_MAX)],
+      ['secrets of a pipeline', count(SECRETS_MAX)],
+      ['the value of a secret', `${bytes(SECRET_BYTES_MIN)} to ${bytes(SECRET_BYTES_MAX)}`],
       ['a duration', `more than 0, at most ${days(DURATION_MAX_MS)}`],
       ['concurrency of a queue', count(CONCURRENCY_MAX)],
       ['files of a capability', count(limits.CAPABILITY_FILES_MAX)],

@@ -1,7 +1,8 @@
 /** What a pipeline's schema cannot say, and the range of every duration. */
 import { PROBLEMS_MAX, type Finding } from './explain.ts';
 import { show } from './formats.ts';
-import type { PipelineSpec } from './pipeline.ts';
+import type { PipelineSpec, ScriptBlock } from './pipeline.ts';
+import { SECRETS_MAX, secretsOf } from './secrets.ts';
 import { pointerTo } from './text-place.ts';
 import { parseDuration } from './units.ts';
 
@@ -20,8 +21,32 @@ export function checkPipeline(spec: PipelineSpec, at: string): Finding[] {
     }
     if (block.id !== undefined) ids.add(block.id);
     if (block.kind !== 'capture') readDuration(block.timeout, `${path}/timeout`, findings);
+    if (block.kind === 'script') checkSecrets(block, path, findings);
+  }
+  if (secretsOf(spec).length > SECRETS_MAX) {
+    const message = `the pipeline names more than ${SECRETS_MAX} secrets`;
+    findings.push({ path: pointerTo(at, 'blocks'), code: 'InvalidValue', message });
   }
   return findings;
+}
+
+function checkSecrets({ env = {}, secrets = {} }: ScriptBlock, path: string, findings: Finding[]): void {
+  for (const name of Object.keys(secrets)) {
+    const at = pointerTo(`${path}/secrets`, name);
+    if (Object.hasOwn(env, name)) {
+      const message = `${name} is a value and a secret`;
+      findings.push({ path: at, code: 'GivenTwice', message, hint: 'Keep one of them.', at: 'key' });
+    }
+    if (!name.startsWith('PANGOLIN_')) continue;
+    const message = `${name} is a name of the worker's own`;
+    findings.push({
+      path: at,
+      code: 'InvalidValue',
+      message,
+      hint: 'Use one that does not start with PANGOLIN_.',
+      at: 'key',
+    });
+  }
 }
 
 /** Milliseconds, or undefined: then there is none, or a finding says what is wrong with it. */

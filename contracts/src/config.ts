@@ -108,6 +108,38 @@ export const Config = Type.Object(
         closed,
       ),
     ),
+    secrets: Type.Optional(
+      Type.Union(
+        [
+          Type.Object(
+            {
+              store: Type.Literal('file'),
+              directory: Type.Optional(
+                Type.String({
+                  minLength: 1,
+                  maxLength: 4096,
+                  description: 'One file a secret, for their owner alone. Default: `secrets` in the state directory.',
+                }),
+              ),
+            },
+            closed,
+          ),
+          Type.Object(
+            {
+              store: Type.Literal('environment'),
+              prefix: Type.Optional(
+                Type.String({
+                  pattern: '^[A-Za-z_][A-Za-z0-9_]{0,99}$',
+                  description: 'Default PANGOLIN_SECRET_.',
+                }),
+              ),
+            },
+            closed,
+          ),
+        ],
+        { description: 'Where the values of secrets come from.' },
+      ),
+    ),
     egress: Type.Optional(
       Type.Object(
         {
@@ -134,4 +166,5 @@ export const Config = Type.Object(
 export type Config = Static<typeof Config>;
 export type FargateConfig = Static<typeof Fargate>;
 export type EvidenceConfig = NonNullable<Config['evidence']>;
+export type SecretsConfig = NonNullable<Config['secrets']>;
 export type EgressConfig = NonNullable<Config['egress']>;

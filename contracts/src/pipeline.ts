@@ -3,6 +3,7 @@ import Type, { type Static } from 'typebox';
 import { closed } from './fragments.ts';
 import { ID_PATTERN } from './ids.ts';
 import { BLOCKS_MAX, COMMAND_BYTES_MAX } from './limits.ts';
+import { SECRET_REF_PATTERN } from './secrets.ts';
 import { DURATION_PATTERN } from './units.ts';
 
 export const ENV_NAME_PATTERN = '^[A-Za-z_][A-Za-z0-9_]{0,127}$';
@@ -30,6 +31,23 @@ export const AgentBlock = Type.Object(
 );
 export type AgentBlock = Static<typeof AgentBlock>;
 
+export const SecretGrants = Type.Record(
+  Type.String({ pattern: ENV_NAME_PATTERN }),
+  Type.Object(
+    {
+      ref: Type.String({ pattern: SECRET_REF_PATTERN, description: 'Names the secret in the secret store.' }),
+      as: Type.Optional(
+        Type.Union([Type.Literal('env'), Type.Literal('file')], {
+          description: 'env (the default): the variable holds the value. file: it holds the path of a file in memory.',
+        }),
+      ),
+    },
+    closed,
+  ),
+  { ...closed, description: 'Secrets of this block alone, by reference. Values are never written down.' },
+);
+export type SecretGrants = Static<typeof SecretGrants>;
+
 export const ScriptBlock = Type.Object(
   {
     kind: Type.Literal('script'),
@@ -47,6 +65,7 @@ export const ScriptBlock = Type.Object(
         description: 'Plain environment values of this block. Secrets are never written here.',
       }),
     ),
+    secrets: Type.Optional(SecretGrants),
   },
   { ...closed, description: 'Runs a command in the workspace.' },
 );

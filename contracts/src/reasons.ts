@@ -26,6 +26,10 @@ export const reasons = {
   OutputTooLarge: ['item', 'A product exceeds a documented limit; write less or split the item.'],
   ProductMissing: ['item', 'A required product was not written; check the block that should write it.'],
   ProductInvalid: ['item', 'What the worker reported and what it wrote differ; the product was not accepted.'],
+  SecretInProduct: [
+    'item',
+    'A patch or an output holds a secret of the item; nothing of it was kept. Rotate the secret if it went elsewhere too.',
+  ],
   OutputSchemaMismatch: ['item', 'The output does not match its declared schema; the message names the field.'],
   InputMissing: ['item', 'The needed product does not exist on its source item; check `select`.'],
   StageFailed: ['item', 'The workspace or an input could not be laid out; the message names the file.'],
@@ -54,6 +58,10 @@ export const reasons = {
   RunTimedOut: ['decision', 'The run took longer than its `timeout`.'],
   DependencyFailed: ['decision', 'A dependency did not succeed; fix it and retry the run.'],
   Cancelled: ['decision', 'Somebody cancelled it; the receipt of the control names the actor.'],
+  SecretUnavailable: [
+    'decision',
+    'A secret that the item names is not in the store or cannot be used; the message says which and where.',
+  ],
   SandboxUnsupported: ['decision', 'The backend cannot honour a safety setting of the item; use another backend.'],
   ManifestRejected: ['decision', 'The worker refused its manifest; check the trust settings of the worker.'],
 } as const satisfies Record<string, readonly [ReasonClass, string]>;

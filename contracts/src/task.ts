@@ -57,6 +57,8 @@ export const DispatchManifest = Type.Object(
     ...pins,
     inputs: EveryKey(InputRef),
     params: Type.Optional(DigestSet),
+    /** Names of the secrets that the attempt is granted, sorted. */
+    secrets: Type.Optional(Type.Array(Type.String())),
     limits: Type.Object({ timeoutMs: Size, idleTimeoutMs: Type.Optional(Size), graceMs: Size }, closed),
     sandbox: Type.Object({ asked: Type.Partial(Sandbox), enforced: Sandbox }, closed),
   },

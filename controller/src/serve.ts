@@ -24,6 +24,8 @@ import { openTaskFiles } from './engine/open-task-files.ts';
 import { StorageLease } from './lease.ts';
 import { openProvider, type Compute } from './providers/open.ts';
 import type { ComputeProvider } from './providers/provider.ts';
+import { createHandover } from './secrets/handover.ts';
+import { openSecrets } from './secrets/open.ts';
 import { EvidenceStore } from './store/evidence.ts';
 import { StateStore } from './store/state.ts';
 
@@ -80,7 +82,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   // Last opened, first closed.
   const closing: (() => Promise<void>)[] = [async () => state.close()];
   try {
-    const { evidence: outside = {}, egress, compute = {} } = await loadConfig(options.config, stateDir, store);
+    const { evidence: outside = {}, egress, compute = {}, secrets } = await loadConfig(options.config, stateDir, store);
     const evidence = new EvidenceStore(state.db);
     const keys = await openKeys(join(stateDir, 'keys'));
     const deployment = state.constant('deployment', () => randomBytes(8).toString('hex'));
@@ -143,6 +145,7 @@ export async function serve(options: ServeOptions): Promise<void> {
         provider,
         files: files.taskFiles,
         admission: new Admission(store, admitDocuments(provider, context)),
+        secrets: createHandover(openSecrets(secrets, stateDir)),
         config: { tasksMax: options.tasksMax ?? Infinity, graceMs: GRACE_MS, bootMs: BOOT_MS, resyncMs: RESYNC_MS },
         log,
         now: Date.now,

@@ -22,6 +22,8 @@ import { Queues } from '@pangolin/controller/engine/queues';
 import { Reconciler } from '@pangolin/controller/engine/reconcile';
 import type { Collection, TaskFiles } from '@pangolin/controller/engine/task-files';
 import type { ComputeProvider, TaskObservation, TaskStart } from '@pangolin/controller/providers/provider';
+import { createEnvSecrets } from '@pangolin/controller/secrets/env-store';
+import { createHandover } from '@pangolin/controller/secrets/handover';
 import { EvidenceStore } from '@pangolin/controller/store/evidence';
 import { StateStore, type ItemRow } from '@pangolin/controller/store/state';
 import { createMemoryStore } from '../fakes/memory-store.ts';
@@ -191,6 +193,7 @@ export class World {
         provider: this.backend,
         files: simFiles(this.backend),
         admission: new Admission(this.store, admit),
+        secrets: createHandover(createEnvSecrets('NONE_', {})),
         config: { tasksMax: Infinity, graceMs: 1000, bootMs: 60_000, resyncMs: 30_000 },
         log: pino({ level: process.env.PANGOLIN_TEST_LOG ?? 'silent' }),
         now: () => this.clock,

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { importBaseline } from '@pangolin/worker-image/capture/baseline';
+import { Secrets } from '@pangolin/worker-image/secrets';
 import { capturePatch } from '@pangolin/worker-image/capture/patch';
 import { scanWorkspace } from '@pangolin/worker-image/capture/scan';
 import { INERT_ATTRIBUTES } from '@pangolin/worker-image/git';
@@ -104,6 +105,7 @@ async function roundTrip(before: Node, after: Node): Promise<void> {
       path: process.env['PATH'] ?? '',
       inDir: '',
       outDir: work,
+      secretsDir: '',
       graceMs: 0,
       cancel: signal,
     });
@@ -114,7 +116,9 @@ async function roundTrip(before: Node, after: Node): Promise<void> {
     rmSync(places.workspace, { recursive: true });
     lay(places.workspace, after);
     const equipment = { files: new Map(), overlaid: new Set<string>(), env: [] };
-    await capturePatch({ places, baseTree, equipment }, work, signal, () => assert.fail('something was left out'));
+    await capturePatch({ places, baseTree, equipment }, work, new Secrets(new Map()), signal, () =>
+      assert.fail('something was left out'),
+    );
     const clean = join(work, 'clean');
     mkdirSync(join(clean, '.git'), { recursive: true });
     const git = (...args: string[]): Buffer =>

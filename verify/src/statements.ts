@@ -94,6 +94,7 @@ const dispatchShape = object({
     'workspace?': object({ kind: literal('git'), 'url?': text(8192), commit: text(64), sha256: hex64, size: count }),
     inputs,
     'params?': digest,
+    'secrets?': array(text(1024), { min: 1, max: 1000 }),
     limits,
     sandbox: sandboxes,
   }),

@@ -6,6 +6,7 @@ import { messageOf } from '@pangolin/contracts/errors';
 import { isId, type AttemptRef } from '@pangolin/contracts/ids';
 import type { PipelineSpec } from '@pangolin/contracts/pipeline';
 import type { Pin, PinnedWorkspace } from '@pangolin/contracts/run';
+import { secretsOf } from '@pangolin/contracts/secrets';
 import { predicateTypes } from '@pangolin/contracts/statement';
 import type { DispatchManifest, Grants, StandaloneTask, Task } from '@pangolin/contracts/task';
 import { parseDuration } from '@pangolin/contracts/units';
@@ -30,6 +31,8 @@ export interface Assignment extends AttemptRef {
   readonly separateUser: boolean;
   /** Blocks get a proxy to the hosts of an allow-list. */
   readonly hasAllowList: boolean;
+  /** Names of the secrets that are handed over. */
+  readonly secrets: readonly string[];
   readonly params: Readonly<Record<string, unknown>> | undefined;
   /** What `params` must digest to; undefined on a standalone task, null when the manifest has none. */
   readonly paramsSha256: Sha256 | null | undefined;
@@ -90,6 +93,7 @@ function standalone(task: StandaloneTask): Assignment {
     ...(task.idleTimeout === undefined ? {} : { idleTimeoutMs: parseDuration(task.idleTimeout) }),
     separateUser: false,
     hasAllowList: false,
+    secrets: secretsOf(task.pipeline),
     params: task.params,
     paramsSha256: undefined,
     grants: { inputs: {} },
@@ -118,6 +122,7 @@ function dispatched(task: Task, digest: Sha256): Assignment {
     ...(limits.idleTimeoutMs === undefined ? {} : { idleTimeoutMs: limits.idleTimeoutMs }),
     blockGraceMs: limits.graceMs,
     separateUser: predicate.sandbox?.enforced?.user === 'separate',
+    secrets: grantedSecrets(predicate),
     hasAllowList: isObject(predicate.sandbox?.enforced?.network),
     params: task.params,
     paramsSha256: predicate.params?.sha256 ?? null,
@@ -142,6 +147,15 @@ function openManifest(envelope: Task['manifest'], digest: Sha256): DispatchManif
   const predicate = statement['predicate'];
   must(isObject(predicate) && predicate['schema'] === 'dispatch/1', 'it is no dispatch/1 manifest');
   return predicate as unknown as DispatchManifest;
+}
+
+function grantedSecrets({ secrets = [], pipeline }: DispatchManifest): readonly string[] {
+  must(Array.isArray(secrets) && secrets.every((ref) => typeof ref === 'string'), 'its secrets are malformed');
+  must(
+    secretsOf(pipeline.spec).every((ref) => secrets.includes(ref)),
+    'a block names a secret that the manifest does not grant',
+  );
+  return secrets;
 }
 
 function pinnedWorkspace(manifest: DispatchManifest, task: Task) {

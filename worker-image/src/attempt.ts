@@ -6,6 +6,7 @@ import type { Egress } from './egress.ts';
 import type { LogWriter } from './log-writer.ts';
 import type { WorkerOptions } from './options.ts';
 import type { AttemptPlace } from './attempt-place.ts';
+import type { Secrets } from './secrets.ts';
 import type { Staged } from './stage/stage.ts';
 
 export interface Attempt {
@@ -19,6 +20,7 @@ export interface Attempt {
   readonly giveUp: AbortSignal;
   readonly staged: Staged;
   readonly egress: Egress;
+  readonly secrets: Secrets;
 }
 
 /** What captures have fixed so far. */

@@ -5,6 +5,7 @@
 import { BLOCKS_MAX, COMMAND_BYTES_MAX } from '@pangolin/contracts/limits';
 import { ID_PATTERN } from '@pangolin/contracts/ids';
 import type { PipelineSpec } from '@pangolin/contracts/pipeline';
+import { SECRET_REF_PATTERN } from '@pangolin/contracts/secrets';
 import { DURATION_PATTERN } from '@pangolin/contracts/units';
 
 type Check = (value: unknown) => boolean;
@@ -31,9 +32,20 @@ const command: Check = (value) =>
   Array.isArray(value)
     ? value.length >= 1 && value.length <= 1000 && value.every(argument)
     : text(1, COMMAND_BYTES_MAX)(value);
+const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
 const environment: Check = (value) =>
+  isObject(value) && Object.entries(value).every(([name, entry]) => ENV_NAME.test(name) && text(0, 32_768)(entry));
+
+const secrets: Check = (value) =>
   isObject(value) &&
-  Object.entries(value).every(([name, entry]) => /^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(name) && text(0, 32_768)(entry));
+  Object.entries(value).every(
+    ([name, grant]) =>
+      ENV_NAME.test(name) &&
+      isObject(grant) &&
+      Object.keys(grant).every((key) => key === 'ref' || key === 'as') &&
+      text(0, Infinity, new RegExp(SECRET_REF_PATTERN))(grant['ref']) &&
+      (grant['as'] === undefined || grant['as'] === 'env' || grant['as'] === 'file'),
+  );
 
 const blockFields: Readonly<Record<string, Fields>> = {
   agent: {
@@ -48,6 +60,7 @@ const blockFields: Readonly<Record<string, Fields>> = {
     lens: { check: oneOf('gate', 'verify') },
     timeout: { check: duration },
     env: { check: environment },
+    secrets: { check: secrets },
   },
   capture: {
     kind: { check: oneOf('capture'), required: true },

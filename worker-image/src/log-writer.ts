@@ -35,6 +35,7 @@ export class LogWriter {
   readonly #dir: string;
   readonly #limits: LogLimits;
   readonly #grew: (name: string) => void;
+  readonly #redact: (text: string) => string;
   readonly #closed: Output['logs'] = [];
   #file: OpenFile | undefined;
   #pending: string[] = [];
@@ -44,11 +45,20 @@ export class LogWriter {
   #full = false;
   #diskFull = false;
 
-  /** @param grew called with the name of a file when lines of it are on disk */
-  constructor(outDir: string, limits: LogLimits = LOG_LIMITS, grew: (name: string) => void = () => undefined) {
+  /**
+   * @param grew called with the name of a file when lines of it are on disk
+   * @param redact takes secrets out of a line
+   */
+  constructor(
+    outDir: string,
+    limits: LogLimits = LOG_LIMITS,
+    grew: (name: string) => void = () => undefined,
+    redact = (text: string): string => text,
+  ) {
     this.#dir = outDir;
     this.#limits = limits;
     this.#grew = grew;
+    this.#redact = redact;
   }
 
   /** No further block output is kept. */
@@ -63,7 +73,8 @@ export class LogWriter {
 
   /** What the worker says about itself. */
   worker(line: string, block?: number): void {
-    const cut = line.length > 4096 ? `${line.slice(0, 4096)}…` : line;
+    const clean = this.#redact(line);
+    const cut = clean.length > 4096 ? `${clean.slice(0, 4096)}…` : clean;
     const bytes = Buffer.byteLength(cut);
     if (this.#workerBytes + bytes > WORKER_BYTES_MAX) return;
     this.#workerBytes += bytes;
@@ -74,7 +85,7 @@ export class LogWriter {
   /** One line of a block. */
   block(block: number, stream: 'stdout' | 'stderr', t: string, line: string): void {
     if (this.#full || this.#diskFull) return;
-    this.#blockBytes += this.#append({ t, block, stream, line });
+    this.#blockBytes += this.#append({ t, block, stream, line: this.#redact(line) });
     if (this.#blockBytes < this.#limits.totalBytes) return;
     this.#full = true;
     this.worker(`the log limit of ${this.#limits.totalBytes} bytes is reached; further output is dropped`);

@@ -18,6 +18,8 @@ export interface WorkerOptions {
   readonly outDir: string;
   /** PANGOLIN_WORK: scratch; gets `private/` (0700), `workspace/`, `home/` and `tmp/`, which must not exist yet. */
   readonly workDir: string;
+  /** PANGOLIN_SECRETS: a tmpfs for the secrets that blocks ask for as files. */
+  readonly secretsDir: string;
   /** PANGOLIN_MANIFEST_SHA256: digest of the payload of the manifest that the task must carry. */
   readonly manifest?: Sha256;
   /** PANGOLIN_BLOCK_UID and PANGOLIN_BLOCK_GID (default: the uid); honoured only by root. */
@@ -47,6 +49,7 @@ export function optionsFrom(env: NodeJS.ProcessEnv, cancel: AbortSignal): Worker
     inDir: env['PANGOLIN_IN'] ?? '/pangolin/in',
     outDir: env['PANGOLIN_OUT'] ?? '/pangolin/out',
     workDir: env['PANGOLIN_WORK'] ?? '/work',
+    secretsDir: env['PANGOLIN_SECRETS'] ?? '/run/secrets',
     graceMs: integer(env, 'PANGOLIN_GRACE_MS') ?? DEFAULT_GRACE_MS,
     path: env['PATH'] ?? DEFAULT_PATH,
     cancel,

@@ -1,12 +1,14 @@
 /** The worker: stage ▸ blocks ▸ capture ▸ seal (design §8). */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { canonicalBytes } from '@pangolin/contracts/canonical';
 import { messageOf } from '@pangolin/contracts/errors';
+import { attemptFile } from '@pangolin/contracts/layout';
 import type { Boot, Output } from '@pangolin/contracts/output';
 import { parseAssignment, type Assignment } from './assignment.ts';
 import type { Attempt, Products } from './attempt.ts';
@@ -21,6 +23,7 @@ import { LOG_LIMITS, LogWriter, now } from './log-writer.ts';
 import { optionsFrom, type WorkerOptions } from './options.ts';
 import { readTask } from './read-task.ts';
 import { seal } from './seal.ts';
+import { readSecrets, receiveSecrets, type Secrets } from './secrets.ts';
 import { stage } from './stage/stage.ts';
 import { StoreClient } from './store-client.ts';
 import { TaskGrants } from './task-grants.ts';
@@ -56,11 +59,12 @@ export async function runWorker(options: WorkerOptions): Promise<number> {
   const grants = new TaskGrants(options.inDir, client, assignment.grants);
   try {
     const place = await openPlace(options, grants);
-    if (!(await boot(assignment, place, options))) {
+    const secrets = await secretsFor(assignment, options);
+    if (secrets === undefined || !(await boot(assignment, place, options))) {
       process.stderr.write('pangolin-worker: another worker has this attempt already\n');
       return EXIT.taken;
     }
-    const output = await attemptOnce(assignment, { ...options, outDir: place.dir }, place, grants);
+    const output = await attemptOnce(assignment, { ...options, outDir: place.dir }, place, grants, secrets);
     return output.status === 'succeeded' ? EXIT.succeeded : EXIT.failed;
   } finally {
     grants.stop();
@@ -95,6 +99,13 @@ async function openPlace({ outDir, workDir }: WorkerOptions, grants: TaskGrants)
   return new GrantedPlace(dir, grants);
 }
 
+/** Before the fence, so that a controller that dies in between offers them again. Undefined: somebody has passed it. */
+async function secretsFor(assignment: Assignment, { inDir, outDir }: WorkerOptions): Promise<Secrets | undefined> {
+  const { manifest, secrets } = assignment;
+  if (manifest === undefined) return await readSecrets(inDir, secrets);
+  return await receiveSecrets(inDir, secrets, async () => existsSync(join(outDir, attemptFile.boot)));
+}
+
 /** The fence. @returns false when somebody else has passed it. */
 async function boot(assignment: Assignment, place: AttemptPlace, { path }: WorkerOptions): Promise<boolean> {
   const git = await promisify(execFile)('git', ['--version'], { env: { PATH: path } }).catch(() => undefined);
@@ -118,10 +129,12 @@ async function attemptOnce(
   options: WorkerOptions,
   place: AttemptPlace,
   grants: TaskGrants,
+  secrets: Secrets,
 ): Promise<Output> {
   const startedAt = now();
   const fileBytes = place.logFileBytes ?? LOG_LIMITS.fileBytes;
-  const log = new LogWriter(place.dir, { ...LOG_LIMITS, fileBytes }, (name) => place.logGrew(name));
+  const grew = (name: string): void => place.logGrew(name);
+  const log = new LogWriter(place.dir, { ...LOG_LIMITS, fileBytes }, grew, secrets.redact);
   const { halt, giveUp, release } = deadlines(assignment, options);
   const products: Products = {};
   let blocks: Blocks = { results: skippedBlocks(assignment) };
@@ -130,12 +143,12 @@ async function attemptOnce(
   try {
     const staged = await stage(assignment, options, grants, halt);
     const egress = await openEgress(options.inDir, assignment.hasAllowList);
-    const attempt: Attempt = { assignment, options, place, log, halt, giveUp, staged, egress };
+    const attempt: Attempt = { assignment, options, place, log, halt, giveUp, staged, egress, secrets };
     blocks = await runBlocks(attempt, products);
     egress.close();
     failure = blocks.failure;
     await captureRest(attempt, products);
-    asserted = await readAsserted(staged.places, (line) => log.worker(line));
+    asserted = await readAsserted(staged.places, secrets.redact, (line) => log.worker(line));
   } catch (error) {
     const late = failureOf(error, 'WorkerFailed', 'the worker failed');
     failure = failure === undefined ? late : both(failure, late);
@@ -155,7 +168,7 @@ async function attemptOnce(
     schema: 'output/1',
     ...identityOf(assignment),
     status: failure === undefined ? 'succeeded' : 'failed',
-    ...(failure === undefined ? {} : { reason: failure.reason, message: failure.message }),
+    ...(failure === undefined ? {} : { reason: failure.reason, message: secrets.redact(failure.message) }),
     ...(failure?.resetAt === undefined ? {} : { resetAt: failure.resetAt }),
     partial: failure !== undefined,
     startedAt,

@@ -34,6 +34,7 @@ async function startTask(engine: Engine, task: string): Promise<void> {
     if (!item) return;
     const { manifest, envelope } = evidence.dispatch(item.dispatch!);
     const laidOut = await files.layOut(manifest, envelope, specOf(item).params);
+    await engine.secrets.offer(task, laidOut.inDir, manifest.secrets ?? []);
     memory.started.add(task);
     await provider.start({
       name: task,
@@ -64,6 +65,7 @@ async function stopTask(engine: Engine, task: string): Promise<void> {
 
 async function removeTask(engine: Engine, task: string): Promise<void> {
   engine.memory.started.delete(task);
+  engine.secrets.withdraw(task);
   await engine.provider.remove(task);
   await engine.files.discard(task);
 }

@@ -8,6 +8,7 @@ import type { ItemRow, RunRow, StateStore } from '../store/state.ts';
 import type { AdmittedItem } from '@pangolin/contracts/run';
 import type { Reason } from '@pangolin/contracts/reasons';
 import type { Admission } from './admission.ts';
+import type { Handover } from '../secrets/handover.ts';
 import { Locks } from './locks.ts';
 import type { Queues } from './queues.ts';
 import type { TaskFiles } from './task-files.ts';
@@ -37,6 +38,7 @@ export interface Engine {
   readonly provider: ComputeProvider;
   readonly files: TaskFiles;
   readonly admission: Admission;
+  readonly secrets: Handover;
   readonly config: EngineConfig;
   readonly log: Logger;
   readonly now: () => number;

@@ -1,11 +1,15 @@
 /** Launches what is ready, within the concurrency of its queue and the resource locks. */
+import type { EnvBundle } from '@pangolin/contracts/env-bundle';
 import { isPangolinError } from '@pangolin/contracts/errors';
 import { taskName } from '@pangolin/contracts/ids';
+import { casKey } from '@pangolin/contracts/layout';
+import type { Reason } from '@pangolin/contracts/reasons';
 import { lockKey, type AdmittedItem } from '@pangolin/contracts/run';
+import { secretsOf } from '@pangolin/contracts/secrets';
 import type { DispatchManifest } from '@pangolin/contracts/task';
 import type { ComputeProvider } from '../providers/provider.ts';
 import type { ItemRow } from '../store/state.ts';
-import { specOf } from './engine.ts';
+import { specOf, type Engine } from './engine.ts';
 import { resolveInputs, signDispatch } from './manifest.ts';
 import type { Pass } from './pass.ts';
 import { denyItem } from './transitions.ts';
@@ -110,10 +114,22 @@ async function fire(pass: Pass, item: ItemRow): Promise<void> {
     if (!isPangolinError(error, 'UNSUPPORTED')) throw error;
     return denyItem(pass, item, run, 'SandboxUnsupported', error.message);
   }
+  const secrets = await secretsOfItem(pass.engine, spec);
+  // An agent without one was let through with --unsandboxed.
+  const hasOwnUser = enforced.user === 'separate' || spec.subagent !== undefined;
+  const refusal = await secretsRefusal(pass.engine, secrets, hasOwnUser);
+  if (refusal) return denyItem(pass, item, run, refusal.reason, refusal.message);
   const ref = { runId: run.run_id, itemId: item.item_id, attempt: item.attempt + 1 };
   const task = taskName(deployment, ref);
   const image = spec.pinnedImage ?? (await imageOf(provider, spec));
-  const dispatch = await signDispatch(pass, ref, spec, { task, inputs: resolved.inputs, asked, enforced, image });
+  const dispatch = await signDispatch(pass, ref, spec, {
+    task,
+    inputs: resolved.inputs,
+    secrets,
+    asked,
+    enforced,
+    image,
+  });
   pass.event(run.run_id, {
     kind: 'item.fired',
     itemId: item.item_id,
@@ -138,6 +154,37 @@ async function fire(pass: Pass, item: ItemRow): Promise<void> {
   // Crash here: the dispatch is sealed and nothing runs. The next controller observes no task, finds no boot record and starts it.
   pass.effects.push({ kind: 'start', task });
   log.info({ run: ref.runId, item: ref.itemId, attempt: ref.attempt, task }, 'dispatched');
+}
+
+/** Those that blocks name, and those of its env bundles. */
+async function secretsOfItem({ state, store }: Engine, spec: AdmittedItem): Promise<readonly string[]> {
+  const refs = new Set(secretsOf(state.pipeline(spec.pipeline!.sha256)));
+  for (const { sha256 } of spec.env ?? []) {
+    const bundle = JSON.parse((await store.get(casKey(sha256))).toString()) as EnvBundle;
+    for (const { ref } of Object.values(bundle.secrets ?? {})) refs.add(ref);
+  }
+  return [...refs].sort();
+}
+
+/** A store that does not answer is no refusal: the start asks it again, and is tried again. */
+async function secretsRefusal(
+  { secrets }: Engine,
+  refs: readonly string[],
+  hasOwnUser: boolean,
+): Promise<{ readonly reason: Reason; readonly message: string } | undefined> {
+  if (refs.length > 0 && !hasOwnUser) {
+    const message = 'secrets need blocks that run as another user than the worker; serve with --compute docker';
+    return { reason: 'SandboxUnsupported', message };
+  }
+  for (const ref of refs) {
+    try {
+      await secrets.store.get(ref);
+    } catch (error) {
+      if (!isPangolinError(error)) throw error;
+      if (!error.retryable) return { reason: 'SecretUnavailable', message: error.message };
+    }
+  }
+  return undefined;
 }
 
 /** What the backend cannot resolve now is still what the item named: its start then says that it is not there. */

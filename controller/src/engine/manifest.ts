@@ -63,6 +63,7 @@ export async function signDispatch(
   given: {
     readonly task: string;
     readonly inputs: Record<string, InputRef>;
+    readonly secrets: readonly string[];
     readonly asked: Partial<Sandbox>;
     readonly enforced: Sandbox;
     readonly image: { readonly ref: string; readonly id?: string } | undefined;
@@ -84,6 +85,7 @@ export async function signDispatch(
     ...(spec.env && { env: spec.env }),
     inputs: given.inputs,
     ...(spec.params && { params: { sha256: sha256(canonicalBytes(spec.params)) } }),
+    ...(given.secrets.length > 0 && { secrets: given.secrets }),
     limits: {
       timeoutMs: spec.timeoutMs,
       ...(spec.idleTimeoutMs !== undefined && { idleTimeoutMs: spec.idleTimeoutMs }),

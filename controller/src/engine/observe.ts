@@ -70,7 +70,11 @@ async function look(engine: Engine, item: ItemRow, observation: TaskObservation)
     }
     if (observation.state === 'running') {
       if (item.phase === 'running') return undefined;
-      if (await engine.files.booted(ref)) return { kind: 'booted', ...base };
+      if (await engine.files.booted(ref)) {
+        engine.secrets.withdraw(task);
+        return { kind: 'booted', ...base };
+      }
+      await offerAgain(engine, item, task);
       lookAgain(engine, [task], BOOT_LOOK_MS);
       return undefined;
     }
@@ -113,6 +117,14 @@ async function look(engine: Engine, item: ItemRow, observation: TaskObservation)
       end: { task: 'ended', exitCode: undefined, backend: undefined, booted: true, output: undefined, invalid },
     };
   }
+}
+
+/** The secrets of a task that an earlier controller started, and that has not booted yet. */
+async function offerAgain({ evidence, files, secrets }: Engine, item: ItemRow, task: string): Promise<void> {
+  const { manifest, envelope } = evidence.dispatch(item.dispatch!);
+  if (manifest.secrets === undefined) return;
+  const { inDir } = await files.layOut(manifest, envelope, specOf(item).params);
+  await secrets.offer(task, inDir, manifest.secrets);
 }
 
 /** The egress log of a task with an allow-list, kept in cas/ for the event that ends the attempt. */

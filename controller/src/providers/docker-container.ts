@@ -75,7 +75,10 @@ function hostConfig({
   return {
     ReadonlyRootfs: true,
     // Counts as memory of the task, so it can never hold more than that.
-    Tmpfs: { '/tmp': `rw,nosuid,nodev,exec,mode=1777,size=${Math.floor(memory / 2)}` },
+    Tmpfs: {
+      '/tmp': `rw,nosuid,nodev,exec,mode=1777,size=${Math.floor(memory / 2)}`,
+      '/run/secrets': 'rw,nosuid,nodev,noexec,mode=0711,size=8m',
+    },
     Mounts: [
       bind(inDir, PATHS.in, true),
       ...(outDir === undefined ? [] : [bind(outDir, PATHS.out, false)]),

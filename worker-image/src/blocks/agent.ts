@@ -19,7 +19,7 @@ import { layFile } from '../stage/overlay.ts';
 import { own } from '../stage/workspace.ts';
 import type { BlockOutcome } from './block.ts';
 import { missingContext } from './context.ts';
-import { bundledValues, environmentOf } from './environment.ts';
+import { bundledSecrets, bundledValues, environmentOf } from './environment.ts';
 import { blockOutput, diagnoseBlock, reportLeftovers } from './process-end.ts';
 
 const runtimes: Readonly<Record<Subagent['runtime']['kind'], () => Promise<Runtime>>> = {
@@ -81,7 +81,8 @@ async function runIn(
   const finish = new AbortController();
   const killsBefore = oomKills();
   const timeout = block.timeout ?? job.subagent.timeout;
-  const environment = environmentOf(attempt, { ...run.env, ...bundledValues(attempt, 'agent') });
+  const granted = await attempt.secrets.grant(bundledSecrets(attempt, 'agent'), options.secretsDir, user);
+  const environment = environmentOf(attempt, { ...run.env, ...bundledValues(attempt, 'agent'), ...granted.env });
   const end = await runProcess({
     argv: run.argv,
     cwd: workspace,
@@ -99,6 +100,7 @@ async function runIn(
       else output.push(stream, chunk);
     },
   });
+  await granted.release();
   stdout.end();
   output.end();
   const ended = run.end();

@@ -51,8 +51,8 @@ async function dropEmptyPatch({ assignment, place }: Attempt, products: Products
 }
 
 async function capture(what: CaptureBlock['what'], attempt: Attempt, products: Products, note: (line: string) => void) {
-  const { staged, place, giveUp } = attempt;
+  const { staged, place, giveUp, secrets } = attempt;
   delete products[what];
-  if (what === 'patch') products.patch = await capturePatch(staged, place.dir, giveUp, note);
-  else products.outputs = await captureOutputs(staged.places, place.dir, giveUp, note);
+  if (what === 'patch') products.patch = await capturePatch(staged, place.dir, secrets, giveUp, note);
+  else products.outputs = await captureOutputs(staged.places, place.dir, secrets, giveUp, note);
 }

@@ -11,7 +11,7 @@ const DISK_FULL = /ENOSPC|No space left on device|Disk quota exceeded/;
 
 /** `lines` makes of a line of standard output what the log shows of it. */
 export function blockOutput(
-  { log }: Attempt,
+  { log, secrets }: Attempt,
   index: number,
   lines: (line: string) => readonly string[] = (line) => [line],
 ) {
@@ -22,18 +22,22 @@ export function blockOutput(
     }),
     stderr: new LineSplitter((line) => log.block(index, 'stderr', now(), line)),
   };
+  // Before lines are made: a secret may hold line ends, and a long line is cut.
+  const redactors = { stdout: secrets.redactor(), stderr: secrets.redactor() };
   return {
     push(stream: 'stdout' | 'stderr', chunk: Buffer): void {
       tails[stream] = (tails[stream] + chunk.toString('latin1', Math.max(0, chunk.length - TAIL_BYTES))).slice(
         -TAIL_BYTES,
       );
       if (log.full) return;
-      splitters[stream].push(chunk);
+      splitters[stream].push(redactors[stream].push(chunk));
       log.flush();
     },
     end(): void {
-      splitters.stdout.end();
-      splitters.stderr.end();
+      for (const stream of ['stdout', 'stderr'] as const) {
+        splitters[stream].push(redactors[stream].end());
+        splitters[stream].end();
+      }
       log.flush();
     },
     tail: (): string => tails.stderr + tails.stdout,

@@ -5,18 +5,26 @@ import type { Attempt } from '../attempt.ts';
 import { runProcess } from '../block-process.ts';
 import { oomKills } from '../diagnose.ts';
 import type { BlockOutcome } from './block.ts';
-import { bundledValues, environmentOf } from './environment.ts';
+import { bundledSecrets, bundledValues, environmentOf } from './environment.ts';
 import { blockOutput, diagnoseBlock, reportLeftovers } from './process-end.ts';
 
 export async function runScript(block: ScriptBlock, index: number, attempt: Attempt): Promise<BlockOutcome> {
   const { assignment, options, halt } = attempt;
   const { workspace, user } = attempt.staged.places;
   const output = blockOutput(attempt, index);
+  const granted = await attempt.secrets.grant(
+    { ...bundledSecrets(attempt, 'script'), ...block.secrets },
+    options.secretsDir,
+    user,
+  );
   const killsBefore = oomKills();
   const end = await runProcess({
     argv: typeof block.command === 'string' ? ['/bin/sh', '-c', block.command] : argvOf(block.command),
     cwd: workspace,
-    env: { ...environmentOf(attempt, { ...bundledValues(attempt, 'script'), ...block.env }), PWD: workspace },
+    env: {
+      ...environmentOf(attempt, { ...bundledValues(attempt, 'script'), ...block.env, ...granted.env }),
+      PWD: workspace,
+    },
     user,
     timeoutMs: block.timeout === undefined ? undefined : parseDuration(block.timeout),
     idleTimeoutMs: assignment.idleTimeoutMs,
@@ -26,6 +34,7 @@ export async function runScript(block: ScriptBlock, index: number, attempt: Atte
     halt,
     onOutput: output.push,
   });
+  await granted.release();
   output.end();
   const failure = diagnoseBlock(end, { killsBefore, tail: output.tail() }, attempt);
   reportLeftovers(end, index, attempt);

@@ -6,6 +6,7 @@ import { chunksOf } from '../attempt-dir.ts';
 import { AttemptFailure } from '../failure.ts';
 import { endOf, git, startGit } from '../git.ts';
 import { inRepo, type Places } from '../places.ts';
+import type { Secrets } from '../secrets.ts';
 import { closeDir, openRoot, showPath, withFile, type BytePath, type OpenDir } from './safe-fs.ts';
 import { scanWorkspace, type FileMode, type Scan, type TreeEntries, type TreeEntry } from './scan.ts';
 
@@ -57,14 +58,15 @@ export function changesOf(base: TreeEntries, scan: Scan, reserved: ReadonlySet<B
   return changed.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** Stores the changed contents and the tree that results. @returns its id. */
+/** Stores the changed contents and the tree that results. @returns its id. @throws AttemptFailure SecretInProduct */
 export async function writeTree(
   places: Places,
   base: string | undefined,
   changes: readonly Change[],
   signal: AbortSignal,
+  secrets?: Secrets,
 ): Promise<string> {
-  await storeBlobs(places, changes, signal);
+  await storeBlobs(places, changes, signal, secrets);
   const repo = inRepo(places, signal, { GIT_INDEX_FILE: join(places.private, 'index') });
   await git(base === undefined ? ['read-tree', '--empty'] : ['read-tree', base], repo);
   // Removals first: a file may have made room for a directory of its name.
@@ -92,7 +94,8 @@ function refuseIgnored(changes: readonly Change[], took: readonly BytePath[]): v
   );
 }
 
-async function storeBlobs(places: Places, changes: readonly Change[], signal: AbortSignal): Promise<void> {
+async function storeBlobs(places: Places, changes: readonly Change[], signal: AbortSignal, secrets?: Secrets) {
+  for (const { path } of changes) secrets?.refuse('a path of the patch', Buffer.from(path, 'latin1'));
   const wanted = new Map<string, BytePath>();
   for (const { path, now } of changes) if (now !== undefined && now.mode !== '160000') wanted.set(now.oid, path);
   if (wanted.size === 0) return;
@@ -106,8 +109,8 @@ async function storeBlobs(places: Places, changes: readonly Change[], signal: Ab
   const root = openRoot(places.workspace);
   try {
     for (const path of wanted.values()) {
-      if (links.has(path)) await putLink(places, path, put);
-      else await putFile(root, path, put);
+      if (links.has(path)) await putLink(places, path, put, secrets);
+      else await putFile(root, path, put, secrets);
     }
     await put('done\n');
   } catch (error) {
@@ -122,11 +125,13 @@ async function storeBlobs(places: Places, changes: readonly Change[], signal: Ab
 
 type Put = (bytes: Uint8Array | string) => Promise<void>;
 
-async function putFile(root: OpenDir, path: BytePath, put: Put): Promise<void> {
+async function putFile(root: OpenDir, path: BytePath, put: Put, secrets?: Secrets): Promise<void> {
   await withFile(root, path, async (fd, { size }) => {
     await put(`blob\ndata ${size}\n`);
     let left = size;
-    for await (const chunk of chunksOf(fd)) {
+    // The patch has binary content in a form of its own, so it is looked at here.
+    const chunks = secrets ? secrets.scanned(showPath(path), chunksOf(fd)) : chunksOf(fd);
+    for await (const chunk of chunks) {
       left -= chunk.length;
       if (left < 0) break;
       await put(chunk);
@@ -137,9 +142,10 @@ async function putFile(root: OpenDir, path: BytePath, put: Put): Promise<void> {
 }
 
 /** A link's target is read, never opened. What it replaces meanwhile would have another id, and git would miss that. */
-async function putLink({ workspace }: Places, path: BytePath, put: Put): Promise<void> {
+async function putLink({ workspace }: Places, path: BytePath, put: Put, secrets?: Secrets): Promise<void> {
   const full = Buffer.concat([Buffer.from(`${workspace}/`), Buffer.from(path, 'latin1')]);
   const target = await readlink(full, { encoding: 'buffer' });
+  secrets?.refuse(showPath(path), target);
   await put(`blob\ndata ${target.length}\n`);
   await put(target);
   await put('\n');

@@ -12,17 +12,19 @@ import type { ProductRef } from '@pangolin/contracts/output';
 import { chunksOf, copyWhole } from '../attempt-dir.ts';
 import { AttemptFailure } from '../failure.ts';
 import type { Places } from '../places.ts';
+import type { Secrets } from '../secrets.ts';
 import { closeDir, listDir, openDirAt, openRoot, showPath, withFile, type BytePath, type OpenDir } from './safe-fs.ts';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
  * Replaces whatever an earlier capture put there. Links and special files are left out and named by `note`.
- * @returns path relative to outputs/ → its bytes. @throws AttemptFailure OutputTooLarge or CaptureFailed
+ * @returns path relative to outputs/ → its bytes. @throws AttemptFailure OutputTooLarge, SecretInProduct or CaptureFailed
  */
 export async function captureOutputs(
   places: Places,
   outDir: string,
+  secrets: Secrets,
   signal: AbortSignal,
   note: (line: string) => void,
 ): Promise<Record<string, ProductRef>> {
@@ -42,7 +44,7 @@ export async function captureOutputs(
     const paths: BytePath[] = [];
     for (const path of walk(root, '', 0, note)) if (paths.push(path) > OUTPUT_FILES_MAX) throw tooMany();
     paths.sort();
-    return await copyAll(paths, { root, outDir, ownerUid: places.user?.uid, signal, note });
+    return await copyAll(paths, { root, outDir, secrets, ownerUid: places.user?.uid, signal, note });
   } catch (error) {
     await rm(target, { recursive: true, force: true });
     throw error;
@@ -54,6 +56,7 @@ export async function captureOutputs(
 interface Copying {
   readonly root: OpenDir;
   readonly outDir: string;
+  readonly secrets: Secrets;
   readonly ownerUid: number | undefined;
   readonly signal: AbortSignal;
   readonly note: (line: string) => void;
@@ -72,7 +75,9 @@ async function copyAll(paths: readonly BytePath[], to: Copying): Promise<Record<
       if (stats.size > left) {
         throw new AttemptFailure('OutputTooLarge', `outputs/ holds more than ${OUTPUT_BYTES_MAX} bytes`);
       }
-      return copyWhole(to.outDir, `${attemptFile.outputs}${nameOf(path)}`, chunksOf(fd), left);
+      to.secrets.refuse('the name of an output', nameOf(path));
+      const name = `${attemptFile.outputs}${nameOf(path)}`;
+      return copyWhole(to.outDir, name, to.secrets.scanned(name, chunksOf(fd)), left);
     });
     if (product === undefined) continue;
     left -= product.size;

@@ -7,6 +7,7 @@ import { copyWhole } from '../attempt-dir.ts';
 import { AttemptFailure } from '../failure.ts';
 import { endOf, startGit } from '../git.ts';
 import { inRepo } from '../places.ts';
+import type { Secrets } from '../secrets.ts';
 import type { Staged } from '../stage/stage.ts';
 import { changesOf, type Change, readTree, writeTree } from './baseline.ts';
 import { ignoreRules } from './ignore.ts';
@@ -29,6 +30,7 @@ const FORMAT = ['--no-color', '--src-prefix=a/', '--dst-prefix=b/', '--submodule
 export async function capturePatch(
   { places, baseTree, equipment }: Staged,
   outDir: string,
+  secrets: Secrets,
   signal: AbortSignal,
   note: (line: string) => void,
 ): Promise<PatchProduct> {
@@ -50,7 +52,7 @@ export async function capturePatch(
   if (bytes > PATCH_BYTES_MAX) {
     throw new AttemptFailure('OutputTooLarge', `the changed files hold ${bytes} bytes, more than ${PATCH_BYTES_MAX}`);
   }
-  const tree = changes.length === 0 ? baseTree : await writeTree(places, baseTree, changes, signal);
+  const tree = changes.length === 0 ? baseTree : await writeTree(places, baseTree, changes, signal, secrets);
   const child = startGit([...DIFF, ...FORMAT, baseTree, tree], inRepo(places, signal));
   const ended = endOf(child, 'diff-tree');
   child.stdin.end();
@@ -58,7 +60,8 @@ export async function capturePatch(
   const stdout = child.stdout.pipe(new PassThrough());
   try {
     const chunks = quoteHeaders(thenEnded(stdout, ended), ambiguousHeaders(changes));
-    const { sha256, size } = await copyWhole(outDir, attemptFile.patch, chunks, PATCH_BYTES_MAX);
+    const checked = secrets.scanned('the patch', chunks);
+    const { sha256, size } = await copyWhole(outDir, attemptFile.patch, checked, PATCH_BYTES_MAX);
     return { sha256, size, files: changes.length, baseTree };
   } catch (error) {
     child.kill('SIGKILL');

@@ -61,7 +61,8 @@ export type FindingCode =
   | 'key-expired'
   | 'completed-in-the-future'
   | 'sandbox-weaker-than-asked'
-  | 'shared-user';
+  | 'shared-user'
+  | 'later-events-unknown';
 
 /** Something that an auditor should know and that is no failure. */
 export interface Finding {
@@ -108,6 +109,14 @@ export interface Report {
     readonly events: number;
     readonly submittedAt: string;
     readonly completedAt?: string;
+  };
+  /** Instead of `run`, where the evidence of one item was verified. */
+  readonly item?: {
+    readonly id: string;
+    readonly run: string;
+    readonly origin: string;
+    readonly outcome: string;
+    readonly attempts: number;
   };
   /** Trusted time of the seal minus the completion of the run: how long it could still have been rewritten unseen. */
   readonly sealDelayMs?: number;

@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { makeAuthority, serveAuthority } from '../audit/tsa.ts';
 import { pangolin } from '../cli/harness.ts';
 
+const SBOM = JSON.stringify({ bomFormat: 'CycloneDX', specVersion: '1.6', components: [{ name: 'left-pad' }] });
+
 const run = (id: string): string =>
   JSON.stringify({
     id,
@@ -16,7 +18,10 @@ const run = (id: string): string =>
         id: 'edit',
         pipeline: {
           blocks: [
-            { kind: 'script', command: `echo ${id} >> hello.txt; mkdir -p outputs; echo ${id} > outputs/report.txt` },
+            {
+              kind: 'script',
+              command: `echo ${id} >> hello.txt; mkdir -p outputs; echo ${id} > outputs/report.txt; echo '${SBOM}' > outputs/app.cdx.json`,
+            },
             { kind: 'capture', what: 'patch' },
           ],
         },

@@ -9,7 +9,7 @@ import type { Plan } from './plan.ts';
 import type { ProofDocument } from './proof/document.ts';
 import type { ItemStory } from './proof/item-story.ts';
 import type { ReplayResult } from './replay.ts';
-import type { Fact, Finding, FindingCode } from './report.ts';
+import type { DependencyEvidence, Fact, Finding, FindingCode } from './report.ts';
 import type { SigstoreFile } from './sigstore-file.ts';
 import type { Trust, TrustedKey, TrustedLogKey } from './trust-file.ts';
 
@@ -41,6 +41,7 @@ export class Context {
   readonly now: number;
   readonly findings: Finding[] = [];
   readonly facts: Fact[] = [];
+  readonly dependencies: DependencyEvidence[] = [];
 
   /** Name → size. */
   files: ReadonlyMap<string, number> = new Map();

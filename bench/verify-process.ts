@@ -1,4 +1,7 @@
-/** `verify-process.ts verify|floor BUNDLE TRUST`: does one of the two once and prints what it took. */
+/**
+ * `verify-process.ts verify|floor BUNDLE TRUST`: does one of the two once and prints what it took: the whole
+ * command in the first case, the reading and hashing that nothing can do without in the second.
+ */
 import { createHash, createPublicKey, verify as verifySignature } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -7,7 +10,8 @@ import type { Envelope } from '@pangolin/contracts/dsse';
 import type { TrustDocument } from '@pangolin/contracts/trust';
 import { openBundle } from '@pangolin/verify/readers/open';
 import { parseTrustFile } from '@pangolin/verify/trust-file';
-import { verifyBundle } from '@pangolin/verify/verify';
+import type { Report } from '@pangolin/verify/report';
+import { runVerify } from '@pangolin/verify/run-verify';
 import type { Measured } from './verify.ts';
 
 const [what, path, trustPath] = process.argv.slice(2) as [string, string, string];
@@ -15,10 +19,10 @@ const trust = parseTrustFile(await readFile(trustPath));
 
 const work: Readonly<Record<string, () => Promise<string | undefined>>> = {
   async verify() {
-    const { reader, close } = await openBundle(path);
-    const { verdict } = await verifyBundle(reader, trust);
-    await close();
-    return verdict;
+    let report = '';
+    const keep = (text: string): void => void (report += text);
+    await runVerify([path, '--trust', trustPath, '-o', 'json'], { stdout: keep, stderr: keep });
+    return (JSON.parse(report) as Report).verdict;
   },
   async floor() {
     const { reader, close } = await openBundle(path);

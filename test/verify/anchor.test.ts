@@ -9,7 +9,7 @@ import { readListing } from '@pangolin/verify/anchor/s3';
 import { signV4 } from '@pangolin/verify/anchor/sigv4';
 import { memoryReader } from '@pangolin/verify/readers/memory';
 import type { Report } from '@pangolin/verify/report';
-import { verifyBundle } from '@pangolin/verify/verify';
+import { verifyBundle, verifyWith } from '@pangolin/verify/verify';
 import { forgeKeys, ORIGIN, resealed, sealOf, trustOf, type Files, type Json } from './forge.ts';
 import { tell } from './story.ts';
 
@@ -102,6 +102,13 @@ test('an operator with all keys who rewrites a run that was anchored is found ou
   assert.equal(outcome(await check(holding({}, { body: forgedSeal }), forged)), 'root-mismatch');
   const honest = await check(holding({}, { body: forgedSeal }));
   assert.deepEqual([honest.verdict, honest.claim], ['verified', 'tamper-evident']);
+});
+
+test('without the check anchor the rewritten run would escape', async () => {
+  const options = { openAnchor: () => holding({}) };
+  const report = await verifyWith(memoryReader(forged), trust, options, 'anchor');
+  const failed = Object.entries(report.checks).filter(([, { result }]) => result === false);
+  assert.deepEqual([report.verdict, failed.map(([id]) => id)], ['verified', ['anchor']]);
 });
 
 test('an anchor that cannot be reached is neither tampered with nor passed', async () => {

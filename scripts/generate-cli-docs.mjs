@@ -47,7 +47,6 @@ document a line. An error is \`{"error": {"code", "message", "hint"?, "details"?
 | \`orch patch\` | \`{run, item, sha256, size, partial, base64}\`, with \`--apply\` \`applied\` in place of \`base64\` |
 | \`orch outputs\` | \`{run, item, outputs: [{path, sha256, size}], to?}\` |
 | \`orch audit\` | \`{run, bundle, lean}\` |
-| \`orch prove\` | \`{run, item, proof, bytes}\` |
 | \`pipeline list\`, \`show\` | \`{pipelines: [{name, digest, at, actor, versions}]}\`, \`{name, digest, spec, versions}\` |
 | \`doctor\` | \`{checks: [{name, status: ok\\|warn\\|fail, message, hint?}]}\` |
 | \`verify\` | the report of VERIFICATION.md |

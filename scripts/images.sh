@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds pangolin-worker:dev and pangolin-controller:dev: scripts/images.sh [worker] [controller]
+# Builds pangolin-worker:dev, pangolin-agent:dev (the worker with the Claude Code CLI) and pangolin-controller:dev:
+# scripts/images.sh [worker] [agent] [controller]; without a name all but the agent's.
 #
 # PANGOLIN_IMAGE_TAG is another tag than dev, for checkouts that share one engine.
 # BASE is the image to build on; without it a base is made of this machine's own files (scripts/base-image.sh).
@@ -21,6 +22,7 @@ build() {
   shift 2
   inputs=$({
     docker image inspect -f '{{.Id}}' "$base" 2>/dev/null || echo "$base"
+    echo "${target:-}"
     find "$dockerfile" .dockerignore "$@" -name node_modules -prune -o -type f -print0 | sort -z | xargs -0 sha256sum
   } | sha256sum | cut -c1-64)
   if [ "$(docker image inspect -f "{{index .Config.Labels \"$label\"}}" "$image" 2>/dev/null)" = "$inputs" ]; then
@@ -28,7 +30,7 @@ build() {
     return 0
   fi
   log=$(mktemp)
-  if ! docker build -f "$dockerfile" -t "$image" --build-arg BASE="$base" --label "$label=$inputs" --force-rm . >"$log" 2>&1; then
+  if ! docker build -f "$dockerfile" ${target:+--target "$target"} -t "$image" --build-arg BASE="$base" --label "$label=$inputs" --force-rm . >"$log" 2>&1; then
     cat "$log" >&2
     rm -f "$log"
     say "$image was not built"
@@ -44,7 +46,17 @@ for image in $wanted; do
   case $image in
     worker)
       "$node" scripts/build.mjs >&2
-      build "pangolin-worker:$tag" Dockerfile.worker worker-image/dist
+      target=worker build "pangolin-worker:$tag" Dockerfile.worker worker-image/dist
+      ;;
+    agent)
+      cli=$(scripts/claude-code.sh)
+      "$node" scripts/build.mjs worker >&2
+      mkdir -p .build/agent
+      ln -f "$cli" .build/agent/claude 2>/dev/null || cp "$cli" .build/agent/claude
+      # Of no use to the other images, whose builds would send it to the engine.
+      trap 'rm -rf .build/agent' EXIT
+      target=agent build "pangolin-agent:$tag" Dockerfile.worker worker-image/dist .build/agent
+      rm -rf .build/agent
       ;;
     controller)
       "$node" scripts/images-modules.mjs
@@ -52,7 +64,7 @@ for image in $wanted; do
         contracts storage verify worker-image controller cli
       ;;
     *)
-      say "unknown image: $image (worker, controller)"
+      say "unknown image: $image (worker, agent, controller)"
       exit 2
       ;;
   esac

@@ -7,16 +7,23 @@ import { readExtension } from '@pangolin/contracts/read-extension';
 import { readQueue } from '@pangolin/contracts/read-queue';
 import { readRun } from '@pangolin/contracts/read-run';
 import { readSchedule } from '@pangolin/contracts/read-schedule';
+import { readThing, thingKindOf } from '@pangolin/contracts/things';
 
 const root = dirname(dirname(import.meta.dirname));
 const pages = [...globSync('docs/*.md', { cwd: root }), 'README.md', 'ARCHITECTURE.md', 'worker-image/README.md'];
 
 const readAny = (bytes: Buffer, file: string) =>
   (/^(egress|evidence|secrets):/.test(bytes.toString()) ? readConfig(bytes, file) : undefined) ??
+  readRegistered(bytes, file) ??
   readQueue(bytes, file) ??
   readSchedule(bytes, file) ??
   readExtension(bytes, file, () => 'unknown') ??
   readRun(bytes, file);
+
+function readRegistered(bytes: Buffer, file: string) {
+  const kind = thingKindOf(/^kind: (\w+)$/m.exec(bytes.toString())?.[1]);
+  return kind && readThing(kind, bytes, file);
+}
 
 test('every YAML example of the documentation is valid', () => {
   let seen = 0;

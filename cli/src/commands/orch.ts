@@ -19,6 +19,5 @@ export const orch = group('Serve, submit and follow runs', {
   extend: async () => (await import('./orch/extend.ts')).extend,
   close: async () => (await import('./orch/close.ts')).close,
   schedule: async () => (await import('./orch/schedule.ts')).schedule,
-  prove: async () => (await import('./orch/prove.ts')).prove,
   audit: async () => (await import('./orch/audit.ts')).audit,
 });

@@ -61,10 +61,6 @@ export async function fetchThings(
   }
   const env: EnvBundle[] = [];
   for (const digest of pins.env) env.push((await read(digest, 'an env bundle')) as EnvBundle);
-  const secret = env.flatMap(({ secrets }) => Object.keys(secrets ?? {}))[0];
-  if (secret !== undefined) {
-    throw new AttemptFailure('StageFailed', `the secret ${secret} of an env bundle was not given to this task`);
-  }
   return {
     ...(pins.subagent !== undefined && { subagent: (await read(pins.subagent, 'the subagent')) as Subagent }),
     files,

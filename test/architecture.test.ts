@@ -22,6 +22,7 @@ const rules: readonly Rule[] = [
   ...[
     'run',
     'queue',
+    'needs-input',
     'schedule',
     'extension',
     'config',

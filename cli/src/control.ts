@@ -29,6 +29,7 @@ export interface Ask {
   readonly timeoutMs: number | undefined;
   readonly reason?: string | undefined;
   readonly as?: string | undefined;
+  readonly answer?: string | undefined;
 }
 
 /**
@@ -38,7 +39,7 @@ export interface Ask {
  */
 export async function ask(
   context: Context,
-  { verb, target, of, actor, timeoutMs, reason, as }: Ask,
+  { verb, target, of, actor, timeoutMs, reason, as, answer: reply }: Ask,
   answer: (receipt: Receipt) => string,
 ): Promise<number> {
   const { run, item } = of !== undefined ? { run: undefined, item: undefined } : parseTarget(target);
@@ -53,6 +54,7 @@ export async function ask(
     ...(of !== undefined && { [of]: target }),
     ...(item !== undefined && { item }),
     ...(as !== undefined && { as }),
+    ...(reply !== undefined && { answer: reply }),
     actor: actor ?? defaultActor(),
     ...(reason !== undefined && { reason }),
   };

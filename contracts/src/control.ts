@@ -2,6 +2,7 @@
 import Type, { type Static } from 'typebox';
 import { closed } from './fragments.ts';
 import { ID_PATTERN } from './ids.ts';
+import { ANSWER_CHARS_MAX } from './limits.ts';
 import { ACTOR_PATTERN } from './submission.ts';
 
 const Id = Type.String({ pattern: ID_PATTERN });
@@ -17,13 +18,14 @@ export const Control = Type.Object(
         Type.Literal('resume'),
         Type.Literal('approve'),
         Type.Literal('reject'),
+        Type.Literal('answer'),
         Type.Literal('close'),
         Type.Literal('trigger'),
         Type.Literal('remove'),
       ],
       {
         description:
-          'pause and resume take a run, a queue or a schedule, approve and reject an item; close ends an open-ended run; trigger and remove take a schedule.',
+          'pause and resume take a run, a queue or a schedule, approve, reject and answer an item; close ends an open-ended run; trigger and remove take a schedule.',
       },
     ),
     run: Type.Optional(Id),
@@ -38,6 +40,8 @@ export const Control = Type.Object(
     /** `human:NAME`, `agent:NAME` or `service:NAME`. */
     actor: Type.String({ pattern: ACTOR_PATTERN }),
     reason: Type.Optional(Type.String({ maxLength: 4096 })),
+    /** answer: what the item is told. */
+    answer: Type.Optional(Type.String({ maxLength: ANSWER_CHARS_MAX })),
   },
   closed,
 );

@@ -20,3 +20,10 @@ export const CAPABILITY_FILES_MAX = 1000;
 export const CAPABILITY_BYTES_MAX = 8 * 2 ** 20;
 /** Characters of a system prompt, of a prompt template, and of the prompt that it makes. */
 export const PROMPT_CHARS_MAX = 262_144;
+
+/** Bytes of `.pangolin/needs_input.json`, and what is in it; characters of an answer. */
+export const NEEDS_INPUT_BYTES_MAX = 2 ** 20;
+export const QUESTION_CHARS_MAX = 8192;
+export const OPTIONS_MAX = 50;
+export const OPTION_CHARS_MAX = 1000;
+export const ANSWER_CHARS_MAX = 65_536;

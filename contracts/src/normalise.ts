@@ -37,6 +37,7 @@ export function normaliseItem(
   const bootTimeoutMs = readDuration(item.bootTimeout ?? defaults.bootTimeout, pathOf('bootTimeout'), findings);
   const executor = item.executor ?? 'dispatch';
   const approval = readApproval(item, places.item, findings);
+  const needsInput = readNeedsInput(item, places.item, findings);
   const when = readWhen(item, places.item, findings);
   const resourceLocks = readLocks(item, places.item, findings);
   const retry = readRetry(item, spec, places, findings);
@@ -65,6 +66,7 @@ export function normaliseItem(
       ...pickLists(item, defaults),
     }),
     ...(approval && { approval }),
+    ...(needsInput && { needsInput }),
     ...(item.needs && Object.keys(item.needs).length > 0 && { needs: item.needs }),
     depends_on: dependencies,
     ...(when && { when }),
@@ -104,6 +106,7 @@ const ofTasks = [
   'workspace',
   'needs',
   'resourceLocks',
+  'needsInput',
 ] as const;
 
 function readApproval(item: Item, path: string, findings: Finding[]): NormalisedItem['approval'] {
@@ -132,6 +135,13 @@ function readApproval(item: Item, path: string, findings: Finding[]): Normalised
   }
   const timeoutMs = readDuration(item.approval?.timeout, `${path}/approval/timeout`, findings);
   return { ...(timeoutMs !== undefined && { timeoutMs }), onTimeout: item.approval?.onTimeout ?? 'reject' };
+}
+
+function readNeedsInput(item: Item, path: string, findings: Finding[]): NormalisedItem['needsInput'] {
+  if (item.needsInput === undefined) return undefined;
+  const { timeout, onTimeout = 'fail' } = item.needsInput;
+  const timeoutMs = readDuration(timeout, `${path}/needsInput/timeout`, findings);
+  return { ...(timeoutMs !== undefined && { timeoutMs }), onTimeout };
 }
 
 function readWhen(item: Item, path: string, findings: Finding[]): Readonly<Record<string, When>> | undefined {

@@ -1,5 +1,6 @@
 /** What a worker writes into its attempt prefix. Untrusted: the controller checks every digest (law 4). */
 import Type, { type Static } from 'typebox';
+import { NeedsInput } from './needs-input.ts';
 import { closed, EveryKey, Hex, OneOf, ProductRef, ReasonName, Size, Time, type Frozen } from './fragments.ts';
 
 export type { ProductRef } from './fragments.ts';
@@ -74,8 +75,9 @@ export const Output = Type.Object(
     itemId: Type.String(),
     attempt: Type.Integer({ minimum: 1 }),
     manifest: Type.Optional(Hex),
-    status: OneOf('succeeded', 'failed'),
-    /** Why it failed. Absent on success. */
+    /** `needs_input`: the blocks stopped with a question. */
+    status: OneOf('succeeded', 'failed', 'needs_input'),
+    /** Why it failed. Absent otherwise. */
     reason: Type.Optional(ReasonName),
     message: Type.Optional(Type.String({ maxLength: 4096 })),
     /** Of ModelRateLimited: when the model takes requests again, as far as it said. */
@@ -94,6 +96,8 @@ export const Output = Type.Object(
       closed,
     ),
     logs: Type.Array(Type.Object({ file: Type.String(), sha256: Hex, size: Size }, closed), { maxItems: 100_000 }),
+    /** `.pangolin/needs_input.json` of the workspace, when that is the status. */
+    needsInput: Type.Optional(NeedsInput),
     /** `.pangolin/output.json` of the workspace, as the blocks wrote it: asserted by them, checked by nobody. */
     asserted: Type.Optional(
       Type.Object(

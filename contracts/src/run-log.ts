@@ -28,6 +28,8 @@ export type RunEventBody =
       readonly attempt: number;
       /** Payload digest of the dispatch statement. */
       readonly dispatch: DigestSet;
+      /** Of the last `item.answered`, if any. */
+      readonly answer?: DigestSet;
       readonly inputs: Readonly<Record<string, InputRef>>;
     }
   | {
@@ -35,7 +37,8 @@ export type RunEventBody =
       readonly kind: 'item.reconciled';
       readonly itemId: string;
       readonly attempt: number;
-      readonly status: 'done' | 'failed' | 'cancelled';
+      /** `waiting`: its blocks ask something; `result` holds the question. */
+      readonly status: 'done' | 'failed' | 'cancelled' | 'waiting';
       readonly reason: Reason;
       /** Digest of the worker's output.json, when there is one. */
       readonly result?: DigestSet;
@@ -49,6 +52,15 @@ export type RunEventBody =
     }
   /** Attempt `attempt` failed and another one will follow. */
   | { readonly kind: 'item.retried'; readonly itemId: string; readonly attempt: number; readonly reason: Reason }
+  /** A person answered the question of attempt `attempt`, or the deadline lets the item go on without; another attempt follows. */
+  | {
+      readonly kind: 'item.answered';
+      readonly itemId: string;
+      readonly attempt: number;
+      /** Of the Answer document. */
+      readonly answer: DigestSet;
+      readonly reason: 'Answered' | 'InputTimedOut';
+    }
   /** The item ends without (another) attempt; `attempt` is how many were fired. */
   | { readonly kind: 'item.skipped'; readonly itemId: string; readonly attempt: number; readonly reason: Reason }
   | { readonly kind: 'item.denied'; readonly itemId: string; readonly attempt: number; readonly reason: Reason }

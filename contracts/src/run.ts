@@ -240,6 +240,19 @@ export const Item = Type.Object(
         { ...closed, description: 'Of `executor: approval`. When nobody decides in time it is rejected by default.' },
       ),
     ),
+    needsInput: Type.Optional(
+      Type.Object(
+        {
+          timeout: Type.Optional(Duration),
+          onTimeout: Type.Optional(Type.Union([Type.Literal('fail'), Type.Literal('continue')])),
+        },
+        {
+          ...closed,
+          description:
+            'When a block asks something. Without an answer in time it fails by default; or goes on without.',
+        },
+      ),
+    ),
     onExit: Type.Optional(
       Type.Boolean({ description: 'Runs when every other item of the run has ended, whatever happened.' }),
     ),
@@ -358,6 +371,7 @@ export interface AdmittedItem extends Pins {
   /** Sorted by key and unique. */
   readonly resourceLocks: readonly AdmittedLock[];
   readonly approval?: { readonly timeoutMs?: number; readonly onTimeout: 'approve' | 'reject' };
+  readonly needsInput?: { readonly timeoutMs?: number; readonly onTimeout: 'fail' | 'continue' };
   readonly workspace?: PinnedWorkspace;
   readonly params?: Readonly<Record<string, unknown>>;
   readonly image?: string;

@@ -94,6 +94,18 @@ export const ItemStatus = Type.Object(
     finishedAt: Type.Optional(Time),
     durationMs: Type.Optional(Size),
     retryAt: Type.Optional(Time),
+    /** What it asks, while it waits for input; `attempt` asks it. */
+    asks: Type.Optional(
+      Type.Object(
+        {
+          question: Type.String(),
+          options: Type.Optional(Type.Array(Type.String())),
+          context: Type.Optional(Type.Unknown()),
+          deadline: Type.Optional(Time),
+        },
+        closed,
+      ),
+    ),
     partial: Type.Optional(Type.Boolean()),
     patch: Type.Optional(ProductRef),
     outputs: Type.Optional(EveryKey(ProductRef)),

@@ -59,6 +59,9 @@ export const DispatchManifest = Type.Object(
     params: Type.Optional(DigestSet),
     /** Names of the secrets that the attempt is granted, sorted. */
     secrets: Type.Optional(Type.Array(Type.String())),
+    answer: Type.Optional(
+      Type.Object({ sha256: Hex }, { ...closed, description: 'Of the answer to the question of an earlier attempt.' }),
+    ),
     limits: Type.Object({ timeoutMs: Size, idleTimeoutMs: Type.Optional(Size), graceMs: Size }, closed),
     sandbox: Type.Object({ asked: Type.Partial(Sandbox), enforced: Sandbox }, closed),
   },
@@ -142,6 +145,8 @@ export const Task = Type.Object(
     grants: Grants,
     /** The item's `inputs`; the manifest holds its digest. */
     params: Type.Optional(Anything),
+    /** The answer to the question of an earlier attempt; the manifest holds its digest. */
+    answer: Type.Optional(Anything),
   },
   closed,
 );

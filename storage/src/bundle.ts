@@ -81,6 +81,8 @@ function digestsIn(events: Buffer): NamedDigests {
       if (event.result) blobs.add(event.result.sha256);
       if (event.egress) blobs.add(event.egress.sha256);
       for (const output of Object.values(event.outputs)) blobs.add(output.sha256);
+    } else if (event.kind === 'item.answered') {
+      blobs.add(event.answer.sha256);
     } else if (event.kind === 'run.extended') {
       blobs.add(event.items.sha256);
     }

@@ -31,7 +31,7 @@ test('help wins over everything else on the line, but not behind --', async () =
     (await pangolin(['orch', 'submit', '--nonsense', '--help'])).stdout,
     /^Usage: pangolin orch submit FILE/m,
   );
-  assert.match((await pangolin(['help', 'orch', 'status'])).stdout, /^Usage: pangolin orch status \[RUN\]/m);
+  assert.match((await pangolin(['help', 'orch', 'status'])).stdout, /^Usage: pangolin orch status \[TARGET\]/m);
   assert.equal((await pangolin(['orch', 'status', '--', '--help'])).code, 2);
 });
 

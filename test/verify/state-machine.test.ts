@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { memoryReader } from '@pangolin/verify/readers/memory';
+import { dispatchProblem, type AttemptView, type DispatchStatement } from '@pangolin/verify/statements';
 import { verifyBundle } from '@pangolin/verify/verify';
 import { forgeKeys, jcs, logOf, ORIGIN, renumber, sealOf, sha, trustOf, type Files, type Json } from './forge.ts';
 
@@ -236,6 +237,25 @@ const decided = (itemId: string, decision: string, reason: string): Json => ({
   decision,
   reason,
 });
+const asks = (itemId: string, attempt = 1): Json => ({
+  ...reconciled(itemId, 'waiting', 'WaitingForInput', attempt),
+  result: { sha256: sha(`question ${itemId} ${attempt}`) },
+});
+const told = (text: string): Json => ({ answer: { sha256: sha(text) } });
+const answered = (itemId: string, text: string, more: Json = {}): Json => ({
+  kind: 'item.answered',
+  itemId,
+  attempt: 1,
+  reason: 'Answered',
+  ...told(text),
+  ...more,
+});
+const denied = (itemId: string, reason: string, attempt: number): Json => ({
+  kind: 'item.denied',
+  itemId,
+  attempt,
+  reason,
+});
 const patchOf = (from: string): Json => ({ from, select: { kind: 'patch' } });
 
 const failing = { items: [item('a'), item('b', ['a'], { when: { a: 'failed' } })] };
@@ -245,6 +265,12 @@ const either = {
 };
 const leaving = { items: [item('a'), item('b'), item('z', [], { onExit: true })] };
 const asking = { items: [item('a', [], { executor: 'approval' }), item('b', ['a'])] };
+
+const one = { items: [item('a')] };
+const patient = { items: [item('a', [], { needsInput: { onTimeout: 'continue' } })] };
+const oneDone = { status: 'succeeded', counts: { done: 1 } };
+const oneDenied = { status: 'failed', counts: { denied: 1 } };
+const unanswered = answered('a', 'nothing', { reason: 'InputTimedOut' });
 
 const extension = jcs({ schema: 'extension/1', pipelines, items: [item('c', ['a'])] });
 const grown = (cause?: string): Json => ({
@@ -293,6 +319,40 @@ const richer: readonly [string, Json, Json[], Json][] = [
     leaving,
     [...ended('a'), cancelled, skipped('b', 'Cancelled'), ...ended('z')],
     { status: 'cancelled', counts: { done: 2, cancelled: 1 } },
+  ],
+  [
+    'an item asks, is answered, fails and keeps its answer',
+    one,
+    [
+      fired('a'),
+      asks('a'),
+      answered('a', 'blue'),
+      { ...fired('a', 2), ...told('blue') },
+      reconciled('a', 'failed', 'Lost', 2),
+      retried('a', 'Lost', 2),
+      { ...fired('a', 3), ...told('blue') },
+      reconciled('a', 'done', 'Succeeded', 3),
+    ],
+    oneDone,
+  ],
+  ['nobody answers in time', one, [fired('a'), asks('a'), denied('a', 'InputTimedOut', 1)], oneDenied],
+  [
+    'nobody answers, and it goes on',
+    patient,
+    [
+      fired('a'),
+      asks('a'),
+      unanswered,
+      { ...fired('a', 2), ...told('nothing') },
+      reconciled('a', 'done', 'Succeeded', 2),
+    ],
+    oneDone,
+  ],
+  [
+    'an asking item is cancelled',
+    one,
+    [fired('a'), asks('a'), cancelled, skipped('a', 'Cancelled', 1)],
+    { status: 'cancelled', counts: { cancelled: 1 } },
   ],
   [
     'somebody approves',
@@ -378,6 +438,84 @@ const poorer: readonly [string, Json, Json[], Json, RegExp][] = [
     { status: 'cancelled', counts: { done: 2, cancelled: 1 } },
     /had been cancelled/,
   ],
+  [
+    'an item asks and is fired without an answer',
+    one,
+    [fired('a'), asks('a'), ...ended('a')],
+    oneDone,
+    /asking and may not/,
+  ],
+  [
+    'an item gets another answer than was given',
+    one,
+    [
+      fired('a'),
+      asks('a'),
+      answered('a', 'blue'),
+      { ...fired('a', 2), ...told('red') },
+      reconciled('a', 'done', 'Succeeded', 2),
+    ],
+    oneDone,
+    /the answer that was given/,
+  ],
+  [
+    'an item does not get the answer that was given',
+    one,
+    [fired('a'), asks('a'), answered('a', 'blue'), fired('a', 2), reconciled('a', 'done', 'Succeeded', 2)],
+    oneDone,
+    /the answer that was given/,
+  ],
+  [
+    'an item gets an answer that nobody gave',
+    one,
+    [{ ...fired('a'), ...told('blue') }, reconciled('a', 'done', 'Succeeded')],
+    oneDone,
+    /the answer that was given/,
+  ],
+  ['an answer comes without a question', one, [answered('a', 'blue'), ...ended('a')], oneDone, /had not asked/],
+  [
+    'a question is answered twice',
+    one,
+    [fired('a'), asks('a'), answered('a', 'blue'), answered('a', 'red')],
+    oneDone,
+    /had not asked/,
+  ],
+  [
+    'an item goes on unanswered that may not',
+    one,
+    [
+      fired('a'),
+      asks('a'),
+      unanswered,
+      { ...fired('a', 2), ...told('nothing') },
+      reconciled('a', 'done', 'Succeeded', 2),
+    ],
+    oneDone,
+    /may not go on without/,
+  ],
+  ['an item ends with its question open', one, [fired('a'), asks('a')], oneDone, /still asking/],
+  [
+    'an asking item is denied for something else',
+    one,
+    [fired('a'), asks('a'), denied('a', 'QueueTimedOut', 1)],
+    oneDenied,
+    /no end for QueueTimedOut/,
+  ],
+  ['nobody answers what was not asked', one, [denied('a', 'InputTimedOut', 0)], oneDenied, /no end for InputTimedOut/],
+  [
+    'a question is nowhere',
+    one,
+    [fired('a'), reconciled('a', 'waiting', 'WaitingForInput'), denied('a', 'InputTimedOut', 1)],
+    oneDenied,
+    /no result holds/,
+  ],
+  [
+    'an item asks for another reason',
+    one,
+    [fired('a'), { ...asks('a'), reason: 'Lost' }, denied('a', 'InputTimedOut', 1)],
+    oneDenied,
+    /contradict/,
+  ],
   ['an approval is fired', asking, both, { status: 'succeeded', counts: { done: 2 } }, /is an approval/],
   [
     'something else than an approval is decided',
@@ -460,4 +598,28 @@ test('an input from the second choice is refused while the first had served', as
   const events = [...produced('a'), ...produced('b'), consuming('c', 'b'), reconciled('c', 'done', 'Succeeded')];
   const report = await verifyBundle(memoryReader(bundle(events, three, either)), trust);
   assert.equal(report.failure, 'closure');
+});
+
+test('a dispatch with another answer than the log is refused', () => {
+  const fired = { runId: 'r', itemId: 'a', attempt: 2, inputs: {}, ...told('blue') };
+  const manifest = {
+    runId: 'r',
+    itemId: 'a',
+    attempt: 2,
+    inputs: {},
+    pipeline: { sha256: sha(jcs(pipeline)), spec: pipeline },
+  };
+  const problem = (answer: Json): string | undefined => {
+    const predicate = { ...manifest, ...answer };
+    const subject = [
+      { name: 'pipeline', digest: { sha256: manifest.pipeline.sha256 } },
+      { name: 'answer', digest: { sha256: sha('blue') } },
+    ];
+    return dispatchProblem({ subject, predicate } as unknown as DispatchStatement, { fired } as unknown as AttemptView);
+  };
+  assert.deepEqual([told('blue'), told('red'), {}].map(problem), [
+    undefined,
+    'has another answer than the log',
+    'has another answer than the log',
+  ]);
 });

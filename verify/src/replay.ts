@@ -3,6 +3,7 @@
  *
  * ```
  * waiting ─fired→ running ─reconciled→ done | cancelled | failed ─retried→ waiting …
+ *                                     └ asking ─answered→ waiting …, ─skipped→, ─denied→
  *    ├─skipped→ skipped | cancelled
  *    ├─denied→ denied
  *    └─decided→ done | failed, for an approval, which is never fired
@@ -15,18 +16,21 @@ import { closureProblem, type Producers } from './closure.ts';
 import { isLost, unmetDependency, type Outcome } from './dependencies.ts';
 import { workspaceOf, type Plan, type PlannedItem } from './plan.ts';
 import { quote, refuse } from './refusal.ts';
+import { isObject } from './shape.ts';
 
 type Of<K extends RunEvent['kind']> = Extract<RunEvent, { kind: K }>;
 type Outputs = Of<'item.reconciled'>['outputs'];
 export type Counts = Of<'run.completed'>['counts'];
 
 interface ItemState {
-  phase: 'waiting' | 'running' | Outcome;
+  phase: 'waiting' | 'running' | 'asking' | Outcome;
   /** Attempts fired. */
   attempt: number;
   /** Of the last reconciled attempt. */
   reason: string;
   outputs: Outputs;
+  /** To its last question; every attempt after that gets it. */
+  answer?: Sha256;
 }
 
 /** One attempt, by the lines of the log that tell of it. */
@@ -59,6 +63,12 @@ export interface ReplayResult {
   readonly unconfirmedEdges: number;
   readonly closureProblem?: string;
 }
+
+const isOpen = (phase: ItemState['phase']): phase is 'waiting' | 'running' | 'asking' =>
+  phase === 'waiting' || phase === 'running' || phase === 'asking';
+
+const goesOnUnanswered = ({ raw }: PlannedItem): boolean =>
+  isObject(raw.needsInput) && raw.needsInput.onTimeout === 'continue';
 
 export class Replay {
   readonly #plan: Plan | undefined;
@@ -121,6 +131,8 @@ export class Replay {
         return this.#fired(where, event);
       case 'item.reconciled':
         return this.#reconciled(where, event);
+      case 'item.answered':
+        return this.#answered(where, event);
       case 'item.retried':
         return this.#retried(where, event);
       case 'item.skipped':
@@ -184,16 +196,16 @@ export class Replay {
 
   readonly #outcomeOf = (itemId: string): Outcome | undefined => {
     const phase = this.#items.get(itemId)?.phase;
-    return phase === 'waiting' || phase === 'running' ? undefined : phase;
+    return phase === undefined || isOpen(phase) ? undefined : phase;
   };
 
   #move(itemId: string, item: ItemState, phase: ItemState['phase']): void {
     const others = this.#planned.get(itemId)?.onExit === false ? 1 : 0;
-    if (item.phase !== 'waiting' && item.phase !== 'running') {
+    if (!isOpen(item.phase)) {
       this.#counts[item.phase]--;
       this.#open += others;
     }
-    if (phase !== 'waiting' && phase !== 'running') {
+    if (!isOpen(phase)) {
       this.#counts[phase]++;
       this.#open -= others;
     }
@@ -215,6 +227,7 @@ export class Replay {
   #fired(where: string, event: Of<'item.fired'>): void {
     const item = this.#item(where, event.itemId);
     if (item.phase !== 'waiting') refuse(`${where}: ${quote(event.itemId)} is ${item.phase} and may not be fired`);
+    if (event.answer?.sha256 !== item.answer) refuse(`${where}: it does not get the answer that was given`);
     if (event.attempt !== item.attempt + 1) refuse(`${where}: attempt ${event.attempt} follows ${item.attempt}`);
     const planned = this.#planned.get(event.itemId);
     if (planned?.executor === 'approval') refuse(`${where}: ${quote(event.itemId)} is an approval and runs nothing`);
@@ -252,6 +265,10 @@ export class Replay {
     if (event.status === 'done' && (event.reason !== 'Succeeded' || event.partial))
       refuse(`${where}: done, but ${event.reason}`);
     if (event.status !== 'done' && event.reason === 'Succeeded') refuse(`${where}: ${event.status}, but Succeeded`);
+    if ((event.status === 'waiting') !== (event.reason === 'WaitingForInput')) {
+      refuse(`${where}: status ${event.status} and reason ${event.reason} contradict each other`);
+    }
+    if (event.status === 'waiting' && !event.result) refuse(`${where}: a question that no result holds`);
     if ((event.status === 'cancelled') !== (event.reason === 'Cancelled')) {
       refuse(`${where}: status ${event.status} and reason ${event.reason} contradict each other`);
     }
@@ -272,9 +289,23 @@ export class Replay {
     }
     if (event.egress) this.#blobs.add(event.egress.sha256);
     for (const output of outputs) this.#blobs.add(output.sha256);
-    this.#move(event.itemId, item, event.status);
+    this.#move(event.itemId, item, event.status === 'waiting' ? 'asking' : event.status);
     item.reason = event.reason;
     item.outputs = event.outputs;
+  }
+
+  #answered(where: string, event: Of<'item.answered'>): void {
+    const item = this.#item(where, event.itemId);
+    if (item.phase !== 'asking' || event.attempt !== item.attempt) {
+      refuse(`${where}: attempt ${event.attempt} of ${quote(event.itemId)} had not asked`);
+    }
+    const planned = this.#planned.get(event.itemId);
+    if (event.reason === 'InputTimedOut' && planned && !goesOnUnanswered(planned)) {
+      refuse(`${where}: ${quote(event.itemId)} may not go on without an answer`);
+    }
+    this.#blobs.add(event.answer.sha256);
+    this.#move(event.itemId, item, 'waiting');
+    item.answer = event.answer.sha256;
   }
 
   #retried(where: string, event: Of<'item.retried'>): void {
@@ -298,7 +329,10 @@ export class Replay {
 
   #end(where: string, event: Of<'item.skipped' | 'item.denied'>, phase: 'skipped' | 'cancelled' | 'denied'): void {
     const item = this.#item(where, event.itemId);
-    if (item.phase !== 'waiting') refuse(`${where}: ${quote(event.itemId)} is ${item.phase} already`);
+    if (item.phase !== 'waiting' && item.phase !== 'asking')
+      refuse(`${where}: ${quote(event.itemId)} is ${item.phase} already`);
+    if ((event.reason === 'InputTimedOut') !== (item.phase === 'asking') && event.reason !== 'Cancelled')
+      refuse(`${where}: ${quote(event.itemId)} is ${item.phase}, and that is no end for ${event.reason}`);
     if (event.attempt !== item.attempt) refuse(`${where}: ${item.attempt} attempts were fired, not ${event.attempt}`);
     this.#move(event.itemId, item, phase);
   }
@@ -320,8 +354,7 @@ export class Replay {
 
   #finish(where: string, event: Of<'run.completed'>): void {
     for (const [itemId, item] of this.#items) {
-      if (item.phase === 'waiting' || item.phase === 'running')
-        refuse(`${where}: ${quote(itemId)} is still ${item.phase}`);
+      if (isOpen(item.phase)) refuse(`${where}: ${quote(itemId)} is still ${item.phase}`);
     }
     for (const itemId of this.#planned.keys()) {
       if (!this.#items.has(itemId)) refuse(`${where}: ${quote(itemId)} has no outcome`);

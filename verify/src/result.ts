@@ -53,6 +53,7 @@ export function resultProblem(result: WorkerResult, fired: Fired, reconciled: Re
   if (result.runId !== runId || result.itemId !== itemId || result.attempt !== attempt) return 'is of another attempt';
   if (result.manifest !== fired.dispatch.sha256) return 'was made under another dispatch statement';
   if (reconciled.status === 'done' && result.status !== 'succeeded') return 'does not say that the attempt succeeded';
+  if (reconciled.status === 'waiting' && result.status !== 'needs_input') return 'does not say that the attempt asks';
   const accepted = Object.entries(reconciled.outputs);
   if (accepted.length !== result.products.size) return 'names other products than the log accepted';
   const wrong = accepted.find(([name, { sha256 }]) => result.products.get(name) !== sha256);

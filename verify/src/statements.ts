@@ -95,6 +95,7 @@ const dispatchShape = object({
     inputs,
     'params?': digest,
     'secrets?': array(text(1024), { min: 1, max: 1000 }),
+    'answer?': digest,
     limits,
     sandbox: sandboxes,
   }),
@@ -142,7 +143,15 @@ const digestOf = (value: unknown): Sha256 => sha256(canonicalBytes(value));
 const subject = (name: string, digest: Sha256): Subject => ({ name, digest: { sha256: digest } });
 
 /** What one dispatch brings together: the subject of its statement. */
-function materialsOf({ image, pipeline, workspace, params, inputs, ...registered }: DispatchManifest): Subject[] {
+function materialsOf({
+  image,
+  pipeline,
+  workspace,
+  params,
+  answer,
+  inputs,
+  ...registered
+}: DispatchManifest): Subject[] {
   const imageDigest = image?.id?.startsWith('sha256:') ? image.id.slice(7) : undefined;
   return [
     ...(imageDigest === undefined ? [] : [subject('image', imageDigest)]),
@@ -150,6 +159,7 @@ function materialsOf({ image, pipeline, workspace, params, inputs, ...registered
     ...pinSubjects(registered),
     ...(workspace ? [subject('workspace', workspace.sha256)] : []),
     ...(params ? [subject('params', params.sha256)] : []),
+    ...(answer ? [subject('answer', answer.sha256)] : []),
     ...inputSubjects(inputs),
   ];
 }
@@ -180,6 +190,7 @@ export function dispatchProblem(
   if (manifest.runId !== runId || manifest.itemId !== itemId || manifest.attempt !== attempt)
     return 'is of another attempt';
   if (!same(manifest.inputs, fired.inputs)) return 'has other inputs than the log';
+  if (!same(manifest.answer, fired.answer)) return 'has another answer than the log';
   if (digestOf(manifest.pipeline.spec) !== manifest.pipeline.sha256) return 'has a pipeline with another digest';
   if (!same(subject, materialsOf(manifest))) return 'has a subject that its manifest does not make';
   return planned && plannedProblem(manifest, planned);

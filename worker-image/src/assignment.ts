@@ -36,6 +36,8 @@ export interface Assignment extends AttemptRef {
   readonly params: Readonly<Record<string, unknown>> | undefined;
   /** What `params` must digest to; undefined on a standalone task, null when the manifest has none. */
   readonly paramsSha256: Sha256 | null | undefined;
+  /** To the question of an earlier attempt; has the digest of the manifest. */
+  readonly answer?: Readonly<Record<string, unknown>>;
   readonly grants: Grants;
   /** What the manifest pins of the registry, by digest. */
   readonly pins: {
@@ -112,6 +114,9 @@ function dispatched(task: Task, digest: Sha256): Assignment {
   must(limits.idleTimeoutMs === undefined || isMs(limits.idleTimeoutMs), 'its idle timeout is malformed');
   const grants = checkGrants(task.grants);
   must(task.params === undefined || isObject(task.params), 'its params are not an object');
+  const { answer } = task;
+  const answerDigest = answer === undefined ? undefined : sha256(canonicalBytes(answer));
+  must(answerDigest === predicate.answer?.sha256, 'the answer of task.json does not have the digest of the manifest');
   return {
     runId,
     itemId,
@@ -126,6 +131,7 @@ function dispatched(task: Task, digest: Sha256): Assignment {
     hasAllowList: isObject(predicate.sandbox?.enforced?.network),
     params: task.params,
     paramsSha256: predicate.params?.sha256 ?? null,
+    ...(answer === undefined ? {} : { answer }),
     grants,
     pins: pinnedThings(predicate, task),
     source: { kind: 'pinned', ...pinnedWorkspace(predicate, task), inputs: pinnedInputs(predicate, task) },

@@ -6,7 +6,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { canonicalBytes } from '@pangolin/contracts/canonical';
+import { canonical, canonicalBytes } from '@pangolin/contracts/canonical';
 import { messageOf } from '@pangolin/contracts/errors';
 import { attemptFile } from '@pangolin/contracts/layout';
 import type { Boot, Output } from '@pangolin/contracts/output';
@@ -35,11 +35,15 @@ export const EXIT = {
   succeeded: 0,
   /** output.json says failed. */
   failed: 1,
+  /** output.json asks for input. */
+  asks: 2,
   /** Another worker has this attempt; nothing was touched. */
   taken: 3,
   /** The manifest is not acceptable; nothing was written. */
   rejected: 4,
 } as const;
+
+const exitOf = { succeeded: EXIT.succeeded, failed: EXIT.failed, needs_input: EXIT.asks } as const;
 
 /** Of the grace period, this part is kept for output.json itself. */
 const SEAL_SHARE = 0.15;
@@ -65,7 +69,7 @@ export async function runWorker(options: WorkerOptions): Promise<number> {
       return EXIT.taken;
     }
     const output = await attemptOnce(assignment, { ...options, outDir: place.dir }, place, grants, secrets);
-    return output.status === 'succeeded' ? EXIT.succeeded : EXIT.failed;
+    return exitOf[output.status];
   } finally {
     grants.stop();
   }
@@ -164,18 +168,21 @@ async function attemptOnce(
     release();
   }
   if (failure !== undefined) log.worker(`failed: ${failure.reason}: ${failure.message}`);
+  const needsInput = failure === undefined ? redacted(blocks.needsInput, secrets.redact) : undefined;
+  if (needsInput !== undefined) log.worker('a block needs input');
   const output: Output = {
     schema: 'output/1',
     ...identityOf(assignment),
-    status: failure === undefined ? 'succeeded' : 'failed',
+    status: failure !== undefined ? 'failed' : needsInput !== undefined ? 'needs_input' : 'succeeded',
     ...(failure === undefined ? {} : { reason: failure.reason, message: secrets.redact(failure.message) }),
     ...(failure?.resetAt === undefined ? {} : { resetAt: failure.resetAt }),
-    partial: failure !== undefined,
+    partial: failure !== undefined || needsInput !== undefined,
     startedAt,
     finishedAt: now(),
     blocks: [...blocks.results],
     products: { ...(products.patch === undefined ? {} : { patch: products.patch }), outputs: products.outputs ?? {} },
     logs: log.close(),
+    ...(needsInput === undefined ? {} : { needsInput }),
     ...(asserted === undefined ? {} : { asserted }),
   };
   return seal(place, output, () => rm(join(options.workDir, 'workspace'), { recursive: true, force: true }));
@@ -202,6 +209,11 @@ function deadlines({ timeoutMs }: Assignment, { cancel, graceMs }: WorkerOptions
     cancel.removeEventListener('abort', onCancel);
   };
   return { halt: halt.signal, giveUp: giveUp.signal, release };
+}
+
+/** Of the values, not of the text: in JSON a character can be written in several ways. */
+function redacted(question: Blocks['needsInput'], redact: (text: string) => string): Blocks['needsInput'] {
+  return question && (JSON.parse(redact(canonical(question))) as NonNullable<Blocks['needsInput']>);
 }
 
 function both(first: AttemptFailure, late: AttemptFailure): AttemptFailure {

@@ -30,7 +30,7 @@ export async function seal(place: AttemptPlace, output: Output, makeRoom: () => 
 async function fitting(outDir: string, output: Output): Promise<Output> {
   if (canonicalBytes(output).length <= OUTPUT_JSON_BYTES_MAX) return output;
   await rm(join(outDir, attemptFile.outputs), { recursive: true, force: true });
-  const { asserted: _, ...rest } = output;
+  const { asserted: _, needsInput: _asked, ...rest } = output;
   const message = `output.json would be larger than ${OUTPUT_JSON_BYTES_MAX} bytes: too many or too long output names`;
   const failure = output.status === 'failed' ? {} : ({ status: 'failed', reason: 'OutputTooLarge', message } as const);
   return { ...rest, ...failure, partial: true, products: { ...rest.products, outputs: {} } };

@@ -17,6 +17,7 @@ export const orch = group('Serve, submit and follow runs', {
   approve: async () => (await import('./orch/approve.ts')).approve,
   reject: async () => (await import('./orch/reject.ts')).reject,
   extend: async () => (await import('./orch/extend.ts')).extend,
+  answer: async () => (await import('./orch/answer.ts')).answer,
   close: async () => (await import('./orch/close.ts')).close,
   schedule: async () => (await import('./orch/schedule.ts')).schedule,
   audit: async () => (await import('./orch/audit.ts')).audit,

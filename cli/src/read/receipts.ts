@@ -42,6 +42,7 @@ const exitCodes: Readonly<Record<string, number>> = {
   NotFinished: 4,
   NothingToRetry: 4,
   NotWaiting: 4,
+  NotAnOption: 2,
   NotOpenEnded: 4,
 };
 

@@ -87,6 +87,21 @@ async function renderItems(items: readonly ItemStatus[], paint: Paint): Promise<
   );
 }
 
+/** One item, and what it asks. */
+export function renderItem(run: string, item: ItemStatus, paint: Paint): string {
+  const { asks, retryAt, reason } = item;
+  const lines = [`${paint('bold', run)}/${itemLine(item, paint)}`];
+  if (retryAt !== undefined) lines.push(`next attempt at ${retryAt}`);
+  if (asks) {
+    lines.push('', ...asks.question.split('\n').map(printable));
+    for (const option of asks.options ?? []) lines.push(`  - ${printable(option)}`);
+    if (asks.context !== undefined) lines.push('', printable(`context: ${JSON.stringify(asks.context)}`));
+    if (asks.deadline !== undefined) lines.push('', `to be answered until ${asks.deadline}`);
+  }
+  if (item.phase !== 'done' && isReason(reason)) lines.push('', `${reason}: ${remedyOf(reason)}`);
+  return lines.join('\n');
+}
+
 /** One line per reason that some item needs something done about. */
 function remediesFor(items: readonly ItemStatus[]): string[] {
   const reasons = new Set(items.filter(({ phase }) => phase !== 'done').map(({ reason }) => reason));

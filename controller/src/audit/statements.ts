@@ -26,7 +26,7 @@ export function dispatchStatement(manifest: DispatchManifest): BuiltStatement {
 
 /** A pipeline is always there, so the subject is never empty. An image without a known id cannot be named by digest. */
 function materialsOf(manifest: DispatchManifest): Subject[] {
-  const { image, pipeline, workspace, params, inputs } = manifest;
+  const { image, pipeline, workspace, params, answer, inputs } = manifest;
   const imageDigest = image?.id?.startsWith('sha256:') ? image.id.slice(7) : undefined;
   return [
     ...(imageDigest !== undefined ? [{ name: 'image', digest: { sha256: imageDigest } }] : []),
@@ -34,6 +34,7 @@ function materialsOf(manifest: DispatchManifest): Subject[] {
     ...pinsOf(manifest).map(([name, digest]) => ({ name, digest: { sha256: digest } })),
     ...(workspace ? [{ name: 'workspace', digest: { sha256: workspace.sha256 } }] : []),
     ...(params ? [{ name: 'params', digest: { sha256: params.sha256 } }] : []),
+    ...(answer ? [{ name: 'answer', digest: { sha256: answer.sha256 } }] : []),
     ...Object.keys(inputs)
       .sort()
       .map((key) => ({ name: `input:${key}`, digest: { sha256: inputs[key]!.sha256 } })),

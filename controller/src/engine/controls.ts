@@ -10,10 +10,13 @@ import { validateControl } from '@pangolin/contracts/schema';
 import type { Problem, Receipt } from '@pangolin/contracts/status';
 import type { ScheduleRow } from '../store/schedules.ts';
 import type { ItemRow, Products, RunRow } from '../store/state.ts';
+import { satisfies } from './dependencies.ts';
+import { sourcesOf } from './growth.ts';
 import { insertRun } from './insert-run.ts';
 import { specOf } from './engine.ts';
 import type { Pass } from './pass.ts';
 import { pausedKey } from './launch.ts';
+import { answerItem, isAsking, questionOf } from './questions.ts';
 import { pauseSchedule, triggerSchedule } from './schedules.ts';
 import { cancelItem, cancelRun, decideApproval } from './transitions.ts';
 
@@ -92,6 +95,7 @@ const verbs: Readonly<Record<Control['verb'], Verb>> = {
   resume: (pass, control) => setPaused(pass, control, false),
   approve: (pass, control) => decide(pass, control, true),
   reject: (pass, control) => decide(pass, control, false),
+  answer,
   close: (pass, control) => {
     const run = runOf(pass, control);
     if (run.open_ended === 0) throw new Refusal('NotOpenEnded', `run ${run.run_id} takes no extensions`);
@@ -154,6 +158,18 @@ function decide(pass: Pass, control: Control, approved: boolean): void {
   });
 }
 
+async function answer(pass: Pass, control: Control): Promise<void> {
+  const run = runOf(pass, control);
+  const item = itemOf(pass, control, run);
+  if (control.answer === undefined) throw new Refusal('MissingField', 'answer needs an answer');
+  if (!isAsking(item)) throw new Refusal('NotWaiting', `item ${item.item_id} is ${item.phase} and asks nothing`);
+  const { options } = questionOf(item);
+  if (options && !options.includes(control.answer)) {
+    throw new Refusal('NotAnOption', 'the question has options, and this is none', `Answer ${options.join(' | ')}.`);
+  }
+  await answerItem(pass, item, run, { answer: control.answer, actor: control.actor });
+}
+
 /** Runs what did not succeed again, as a new run that takes over the products of what did. */
 async function retry(pass: Pass, control: Control, name: string): Promise<string> {
   const { state, store } = pass.engine;
@@ -188,14 +204,25 @@ async function retry(pass: Pass, control: Control, name: string): Promise<string
   return id;
 }
 
+/** But for those whose other dependencies had not ended as they have to: they would not run now either. */
 function withDescendants(item: ItemRow, items: readonly ItemRow[]): Set<string> {
   const again = new Set([item.item_id]);
   const dependents = new Map<string, string[]>();
   for (const each of items) {
-    for (const source of specOf(each).depends_on)
+    for (const source of sourcesOf(specOf(each)))
       dependents.set(source, [...(dependents.get(source) ?? []), each.item_id]);
   }
   for (const id of again) for (const dependent of dependents.get(id) ?? []) again.add(dependent);
+  const phases = new Map(items.map((each) => [each.item_id, each.phase]));
+  // Until nothing changes: what depends on one that is left out is left out as well.
+  const lost = (each: AdmittedItem): boolean =>
+    each.depends_on.some((id) => !again.has(id) && !satisfies(each.when?.[id] ?? 'done', phases.get(id)!));
+  for (let before = -1; before !== again.size;) {
+    before = again.size;
+    for (const each of items) {
+      if (each.item_id !== item.item_id && again.has(each.item_id) && lost(specOf(each))) again.delete(each.item_id);
+    }
+  }
   return again;
 }
 

@@ -70,7 +70,7 @@ export function addItems(pass: Pass, run: RunRow, items: readonly AdmittedItem[]
   for (const iid of doomed) skip(pass, state.itemById(iid), run, 'a dependency of it had ended otherwise');
 }
 
-function satisfies(rule: Rule, phase: Phase): boolean {
+export function satisfies(rule: Rule, phase: Phase): boolean {
   if (rule === 'always') return true;
   return rule === 'done' ? phase === 'done' : phase === 'failed' || phase === 'denied';
 }

@@ -3,7 +3,7 @@ import { isPangolinError, messageOf } from '@pangolin/contracts/errors';
 import { isReason } from '@pangolin/contracts/reasons';
 import type { ItemRow } from '../store/state.ts';
 import { mapBounded } from '@pangolin/contracts/map-bounded';
-import { specOf, type Engine } from './engine.ts';
+import { givenTo, type Engine } from './engine.ts';
 import type { Effect } from './pass.ts';
 
 const START_PARALLEL = 16;
@@ -33,7 +33,7 @@ async function startTask(engine: Engine, task: string): Promise<void> {
     const item = state.itemByTask(task);
     if (!item) return;
     const { manifest, envelope } = evidence.dispatch(item.dispatch!);
-    const laidOut = await files.layOut(manifest, envelope, specOf(item).params);
+    const laidOut = await files.layOut(manifest, envelope, givenTo(item));
     await engine.secrets.offer(task, laidOut.inDir, manifest.secrets ?? []);
     memory.started.add(task);
     await provider.start({

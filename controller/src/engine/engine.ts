@@ -11,7 +11,7 @@ import type { Admission } from './admission.ts';
 import type { Handover } from '../secrets/handover.ts';
 import { Locks } from './locks.ts';
 import type { Queues } from './queues.ts';
-import type { TaskFiles } from './task-files.ts';
+import type { GivenValues, TaskFiles } from './task-files.ts';
 
 export const ENGINE = { name: 'pangolin', version: '0.1.0' } as const;
 export const ACTOR = 'service:controller';
@@ -105,3 +105,9 @@ export class Memory {
 export function specOf(item: ItemRow): AdmittedItem {
   return JSON.parse(item.spec) as AdmittedItem;
 }
+
+/** What the item's task gets besides the manifest, which has the digests of it. */
+export const givenTo = (item: ItemRow): GivenValues => ({
+  params: specOf(item).params,
+  answer: item.answer === null ? undefined : (JSON.parse(item.answer) as Record<string, unknown>),
+});

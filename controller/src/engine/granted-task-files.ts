@@ -42,7 +42,7 @@ export function createGrantedTaskFiles(options: GrantedTaskFilesOptions): TaskFi
   return {
     store: storeDir === undefined ? 'network' : 'socket',
 
-    async layOut(manifest, envelope, params): Promise<LaidOut> {
+    async layOut(manifest, envelope, { params, answer }): Promise<LaidOut> {
       const inDir = dirOf(manifest.task);
       await mkdir(inDir, { recursive: true, mode: 0o700 });
       const whole = join(inDir, 'task.json');
@@ -51,7 +51,8 @@ export function createGrantedTaskFiles(options: GrantedTaskFilesOptions): TaskFi
       if (text === undefined) {
         const grants = await issue(options, manifest);
         ends.set(manifest.task, Date.parse(grants.expiresAt!));
-        const task: Task = { schema: 'task/1', manifest: envelope, grants, ...(params && { params }) };
+        const values = { ...(params && { params }), ...(answer && { answer }) };
+        const task: Task = { schema: 'task/1', manifest: envelope, grants, ...values };
         text = JSON.stringify(task);
         await writeWhole(whole, text);
       }

@@ -1,5 +1,6 @@
 /** Launches what is ready, within the concurrency of its queue and the resource locks. */
 import type { EnvBundle } from '@pangolin/contracts/env-bundle';
+import { sha256 } from '@pangolin/contracts/digest';
 import { isPangolinError } from '@pangolin/contracts/errors';
 import { taskName } from '@pangolin/contracts/ids';
 import { casKey } from '@pangolin/contracts/layout';
@@ -122,8 +123,10 @@ async function fire(pass: Pass, item: ItemRow): Promise<void> {
   const ref = { runId: run.run_id, itemId: item.item_id, attempt: item.attempt + 1 };
   const task = taskName(deployment, ref);
   const image = spec.pinnedImage ?? (await imageOf(provider, spec));
+  const answer = item.answer === null ? undefined : { sha256: sha256(item.answer) };
   const dispatch = await signDispatch(pass, ref, spec, {
     task,
+    answer,
     inputs: resolved.inputs,
     secrets,
     asked,
@@ -135,6 +138,7 @@ async function fire(pass: Pass, item: ItemRow): Promise<void> {
     itemId: item.item_id,
     attempt: ref.attempt,
     dispatch: { sha256: dispatch.sha256 },
+    ...(answer && { answer }),
     inputs: resolved.inputs,
   });
   state.change(item, {

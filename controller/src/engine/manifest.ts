@@ -62,6 +62,7 @@ export async function signDispatch(
   spec: AdmittedItem,
   given: {
     readonly task: string;
+    readonly answer: DigestSet | undefined;
     readonly inputs: Record<string, InputRef>;
     readonly secrets: readonly string[];
     readonly asked: Partial<Sandbox>;
@@ -84,6 +85,7 @@ export async function signDispatch(
     ...(spec.capabilities && { capabilities: spec.capabilities }),
     ...(spec.env && { env: spec.env }),
     inputs: given.inputs,
+    ...(given.answer && { answer: given.answer }),
     ...(spec.params && { params: { sha256: sha256(canonicalBytes(spec.params)) } }),
     ...(given.secrets.length > 0 && { secrets: given.secrets }),
     limits: {

@@ -6,10 +6,11 @@ import type { TaskObservation } from '../providers/provider.ts';
 import type { ItemRow, RunRow } from '../store/state.ts';
 import { judge, type AttemptEnd } from '../plan/verdicts.ts';
 import { queueTimeout } from './dependencies.ts';
-import { ACTOR, specOf, type Engine } from './engine.ts';
+import { ACTOR, givenTo, specOf, type Engine } from './engine.ts';
 import { mapBounded } from '@pangolin/contracts/map-bounded';
 import type { Pass } from './pass.ts';
 import type { Collection } from './task-files.ts';
+import { isAsking, questionDue } from './questions.ts';
 import { cancelRun, decideApproval, denyItem, settleAttempt, stopAttempt } from './transitions.ts';
 
 const COLLECT_PARALLEL = 8;
@@ -123,7 +124,7 @@ async function look(engine: Engine, item: ItemRow, observation: TaskObservation)
 async function offerAgain({ evidence, files, secrets }: Engine, item: ItemRow, task: string): Promise<void> {
   const { manifest, envelope } = evidence.dispatch(item.dispatch!);
   if (manifest.secrets === undefined) return;
-  const { inDir } = await files.layOut(manifest, envelope, specOf(item).params);
+  const { inDir } = await files.layOut(manifest, envelope, givenTo(item));
   await secrets.offer(task, inDir, manifest.secrets);
 }
 
@@ -171,6 +172,7 @@ export async function expireDeadlines(pass: Pass): Promise<void> {
       if (item.phase === 'ready' && item.reason === 'WaitingForRetry') return endBackoff(pass, item);
       if (item.phase === 'ready') return denyItem(pass, item, run, 'QueueTimedOut', 'no slot and no lock in time');
       if (item.phase === 'waiting' && item.reason === 'WaitingForRetry') return endBackoff(pass, item);
+      if (isAsking(item)) return await questionDue(pass, item, run);
       if (item.phase === 'waiting') return approvalDue(pass, item, run);
       if (item.stop === null) {
         return item.phase === 'starting'

@@ -1,6 +1,7 @@
 /** Writes what changed for readers: spec.json once, status.json and items.ndjson. A projection; SQLite is the truth. */
 import { casKey, itemsKey, specKey, statusKey } from '@pangolin/contracts/layout';
 import { messageOf } from '@pangolin/contracts/errors';
+import type { NeedsInput } from '@pangolin/contracts/needs-input';
 import type { Condition, ItemStatus, RunStatus } from '@pangolin/contracts/status';
 import { formatTime } from '@pangolin/contracts/units';
 import type { ItemRow, Products, RunRow } from '../store/state.ts';
@@ -136,6 +137,16 @@ function conditionsOf(run: RunRow): Condition[] {
   ];
 }
 
+function asksOf(item: ItemRow): NonNullable<ItemStatus['asks']> {
+  const { question, options, context } = JSON.parse(item.question!) as NeedsInput;
+  return {
+    question,
+    ...(options && { options }),
+    ...(context !== undefined && { context }),
+    ...(item.due_at !== null && { deadline: formatTime(item.due_at) }),
+  };
+}
+
 function itemStatus(item: ItemRow): ItemStatus {
   const products = item.products ? (JSON.parse(item.products) as Products) : undefined;
   const dependsOn = specOf(item).depends_on;
@@ -150,6 +161,7 @@ function itemStatus(item: ItemRow): ItemStatus {
     ...(item.finished_at !== null && { finishedAt: formatTime(item.finished_at) }),
     ...(item.started_at !== null && item.finished_at !== null && { durationMs: item.finished_at - item.started_at }),
     ...(item.phase === 'ready' && item.due_at !== null && { retryAt: formatTime(item.due_at) }),
+    ...(item.question !== null && { asks: asksOf(item) }),
     ...(item.partial === 1 && { partial: true }),
     ...(products?.patch && { patch: products.patch }),
     ...(products && Object.keys(products.outputs).length > 0 && { outputs: products.outputs }),

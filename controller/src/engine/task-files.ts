@@ -38,15 +38,17 @@ export interface LaidOut {
   readonly taskGrant?: { readonly url: string; readonly sha256: Sha256 };
 }
 
+/** What a task gets in its `task.json`; the manifest has the digests. */
+export interface GivenValues {
+  readonly params: Readonly<Record<string, unknown>> | undefined;
+  readonly answer: Readonly<Record<string, unknown>> | undefined;
+}
+
 export interface TaskFiles {
   /** Manifest field `store`: how tasks reach the store. Absent where it is mounted. */
   readonly store?: DispatchManifest['store'];
   /** Lays out what the task gets. Repeatable. */
-  layOut(
-    manifest: DispatchManifest,
-    envelope: Envelope,
-    params: Readonly<Record<string, unknown>> | undefined,
-  ): Promise<LaidOut>;
+  layOut(manifest: DispatchManifest, envelope: Envelope, given: GivenValues): Promise<LaidOut>;
   /** Gives a running task newer grants when its own end soon. */
   renew?(manifest: DispatchManifest): Promise<void>;
   booted(ref: AttemptRef): Promise<boolean>;
@@ -61,7 +63,7 @@ export interface TaskFiles {
 /** On a folder: two directories that are mounted into the task. */
 export function createTaskFiles(store: ObjectStore, tasksDir: string): TaskFiles {
   return {
-    async layOut(manifest, envelope, params) {
+    async layOut(manifest, envelope, { params, answer }) {
       const outDir = store.localPath(attemptPrefix(manifest).slice(0, -1));
       if (outDir === undefined)
         throw new PangolinError('UNSUPPORTED', 'tasks need a storage folder that can be mounted');
@@ -80,6 +82,7 @@ export function createTaskFiles(store: ObjectStore, tasksDir: string): TaskFiles
           }),
         },
         ...(params && { params }),
+        ...(answer && { answer }),
       };
       const text = JSON.stringify(task);
       // Written last, so it says that all the rest is there. A worker may be reading it: what is whole is left alone.
@@ -128,9 +131,10 @@ export async function collect(store: ObjectStore, ref: AttemptRef, dispatch: str
       output,
       invalid: undefined,
       products,
-      partial: output.partial || output.status === 'failed',
+      partial: output.partial || output.status !== 'succeeded',
       result,
       ...(failed?.exitCode !== undefined && { exitCode: failed.exitCode }),
+      ...(output.needsInput && { question: output.needsInput }),
       ...(output.resetAt !== undefined && { resetAt: Date.parse(output.resetAt) }),
     };
   } catch (error) {

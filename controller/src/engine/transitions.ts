@@ -1,8 +1,9 @@
 /** How items move. Every function changes the row and records the event of that change in the same pass. */
 import type { DigestSet } from '@pangolin/contracts/digest';
+import type { NeedsInput } from '@pangolin/contracts/needs-input';
 import { isTerminal, type Phase, type Reason } from '@pangolin/contracts/reasons';
 import { lockKey } from '@pangolin/contracts/run';
-import { decideRetry } from '../plan/retry.ts';
+import { decideRetry, PARKS_MAX } from '../plan/retry.ts';
 import type { Verdict } from '../plan/verdicts.ts';
 import type { ItemChange, ItemRow, Products, RunRow } from '../store/state.ts';
 import { signProvenance } from './manifest.ts';
@@ -16,6 +17,8 @@ export interface Collected {
   readonly result?: string;
   readonly products: Products;
   readonly partial: boolean;
+  /** What its blocks ask, where they do. */
+  readonly question?: NeedsInput;
   /** Digest of the egress log, which is in cas/. */
   readonly egress?: string;
   /** Of the block that failed, where one did. */
@@ -39,9 +42,10 @@ export async function settleAttempt(
   pass: Pass,
   item: ItemRow,
   run: RunRow,
-  verdict: Verdict,
+  judged: Verdict,
   collected: Collected,
 ): Promise<void> {
+  const verdict = withinPatience(judged, item);
   const { state, memory } = pass.engine;
   const spec = specOf(item);
   const ref = { runId: run.run_id, itemId: item.item_id, attempt: item.attempt };
@@ -77,7 +81,18 @@ export async function settleAttempt(
     partial: collected.partial ? 1 : 0,
     ...decision?.budget,
   };
-  if (decision?.action === 'retry') {
+  if (verdict.status === 'waiting') {
+    const { timeoutMs } = spec.needsInput ?? {};
+    state.change(item, {
+      ...after,
+      phase: 'waiting',
+      reason: verdict.reason,
+      question: JSON.stringify(collected.question),
+      parks: item.parks + 1,
+      due_at: timeoutMs === undefined ? null : pass.now + timeoutMs,
+    });
+    pass.engine.log.info(ref, 'item asks');
+  } else if (decision?.action === 'retry') {
     pass.event(run.run_id, {
       kind: 'item.retried',
       itemId: item.item_id,
@@ -95,6 +110,12 @@ export async function settleAttempt(
     finishItem(pass, item, run, { ...after, phase: verdict.status, reason: verdict.reason });
   }
   for (const lock of spec.resourceLocks) state.wakeWaiter(lockKey(lock));
+}
+
+/** An item that asks without end is no use to anybody. */
+function withinPatience(verdict: Verdict, item: ItemRow): Verdict {
+  if (verdict.status !== 'waiting' || item.parks < PARKS_MAX) return verdict;
+  return { status: 'failed', reason: 'NeedsInputInvalid', message: `it was parked or asked ${PARKS_MAX} times before` };
 }
 
 /** Cancels whatever of the run is open. Its onExit items still run. */

@@ -16,13 +16,13 @@ export interface AttemptEnd {
   readonly backend: { readonly reason: Reason; readonly message: string } | undefined;
   readonly booted: boolean;
   /** The sentinel, when it is there, well-formed and of this very attempt. */
-  readonly output: Pick<Output, 'status' | 'reason' | 'message' | 'partial'> | undefined;
+  readonly output: Pick<Output, 'status' | 'reason' | 'message' | 'partial' | 'needsInput'> | undefined;
   /** Set when a sentinel is there but it or a product it names does not hold. */
   readonly invalid: { readonly reason: Reason; readonly message: string } | undefined;
 }
 
 export interface Verdict {
-  readonly status: 'done' | 'failed' | 'cancelled';
+  readonly status: 'done' | 'failed' | 'cancelled' | 'waiting';
   readonly reason: Reason;
   readonly message?: string;
 }
@@ -50,6 +50,11 @@ const rows: readonly Row[] = [
   },
   // We stopped it for a deadline of ours.
   { when: (e) => e.stop !== undefined, then: (e) => failed(e.stop!, e.output?.message) },
+  // Its blocks stopped with a question; the worker read and bounded it.
+  {
+    when: (e) => e.output?.status === 'needs_input' && e.output.needsInput !== undefined,
+    then: (e) => ({ status: 'waiting', reason: 'WaitingForInput', message: e.output!.needsInput!.question }),
+  },
   // The worker was told to stop by somebody else: the host shuts down, spare capacity is taken back, a person stopped
   // the container. The backend may know which.
   {

@@ -66,6 +66,8 @@ CREATE TABLE IF NOT EXISTS item (
   finished_at INTEGER,
   partial     INTEGER NOT NULL DEFAULT 0,
   products    TEXT,                       -- {patch?: ProductRef, outputs: {path: ProductRef}}
+  question    TEXT,                       -- NeedsInput, while it waits for an answer
+  answer      TEXT,                       -- Answer to its last question, for its next attempts
   UNIQUE (rn, item_id)
 );
 CREATE INDEX IF NOT EXISTS item_ready ON item (queue, rank, iid) WHERE runnable = 1;

@@ -68,6 +68,8 @@ export interface ItemRow {
   readonly finished_at: number | null;
   readonly partial: number;
   readonly products: string | null;
+  readonly question: string | null;
+  readonly answer: string | null;
 }
 
 export type Rule = 'done' | When;

@@ -1,7 +1,9 @@
 /** Runs the blocks of a pipeline in order and tells how each one went. */
+import type { NeedsInput } from '@pangolin/contracts/needs-input';
 import type { BlockResult, Usage } from '@pangolin/contracts/output';
 import type { Block } from '@pangolin/contracts/pipeline';
 import type { Attempt, Products } from '../attempt.ts';
+import { readNeedsInput } from '../capture/needs-input.ts';
 import { AttemptFailure, failureOf } from '../failure.ts';
 import { now } from '../log-writer.ts';
 import { runAgent } from './agent.ts';
@@ -20,15 +22,18 @@ export interface Blocks {
   readonly results: readonly BlockResult[];
   /** What ended the pipeline early. */
   readonly failure?: AttemptFailure;
+  /** A question that a block ended it with. */
+  readonly needsInput?: NeedsInput;
 }
 
-/** After the first failure that counts, the blocks that are left are skipped. */
+/** After the first failure that counts, or the first question, the blocks that are left are skipped. */
 export async function runBlocks(attempt: Attempt, products: Products): Promise<Blocks> {
   const results: BlockResult[] = [];
   let fatal: AttemptFailure | undefined;
+  let needsInput: NeedsInput | undefined;
   for (const [index, block] of attempt.assignment.pipeline.blocks.entries()) {
     if (fatal === undefined && attempt.halt.aborted) fatal = attempt.halt.reason as AttemptFailure;
-    if (fatal !== undefined) {
+    if (fatal !== undefined || needsInput !== undefined) {
       results.push({ ...head(block, index), status: 'skipped' });
       continue;
     }
@@ -40,7 +45,10 @@ export async function runBlocks(attempt: Attempt, products: Products): Promise<B
     const status = failure === undefined ? 'succeeded' : 'failed';
     const reason = failure === undefined ? {} : { reason: failure.reason };
     results.push({ ...head(block, index), status, ...ending, ...reason, startedAt, durationMs });
-    if (failure === undefined) continue;
+    if (failure === undefined) {
+      [needsInput, fatal] = await askedBy(attempt);
+      continue;
+    }
     attempt.log.worker(`${nameOf(block, index)} failed: ${failure.reason}: ${failure.message}`, index);
     if (isFatal(block, failure, attempt.halt)) {
       fatal = new AttemptFailure(failure.reason, `${nameOf(block, index)}: ${failure.message}`, {
@@ -49,7 +57,18 @@ export async function runBlocks(attempt: Attempt, products: Products): Promise<B
       });
     }
   }
-  return { results, ...(fatal === undefined ? {} : { failure: fatal }) };
+  if (needsInput !== undefined && attempt.halt.aborted) fatal = attempt.halt.reason as AttemptFailure;
+  if (fatal !== undefined) return { results, failure: fatal };
+  return { results, ...(needsInput === undefined ? {} : { needsInput }) };
+}
+
+/** What the block before left as a question; or why that is none. */
+async function askedBy({ staged }: Attempt): Promise<[NeedsInput | undefined, AttemptFailure | undefined]> {
+  try {
+    return [await readNeedsInput(staged.places), undefined];
+  } catch (error) {
+    return [undefined, failureOf(error, 'NeedsInputInvalid', 'the question could not be read')];
+  }
 }
 
 async function runBlock(block: Block, index: number, attempt: Attempt, products: Products): Promise<BlockOutcome> {

@@ -1,22 +1,21 @@
 /** `.pangolin/output.json`: what the blocks say about their own work. Nobody checks it, so nothing in it fails. */
-import { readSync } from 'node:fs';
 import { canonical } from '@pangolin/contracts/canonical';
 import { messageOf } from '@pangolin/contracts/errors';
 import type { Output } from '@pangolin/contracts/output';
 import { isObject } from '../check-pipeline.ts';
 import type { Places } from '../places.ts';
-import { closeDir, openRoot, withFile } from './safe-fs.ts';
+import { readOwnFile } from './own-file.ts';
 
 const BYTES_MAX = 2 ** 20;
 const SUMMARY_MAX = 65_536;
 
 export async function readAsserted(
-  { workspace, user }: Places,
+  places: Places,
   redact: (text: string) => string,
   note: (line: string) => void,
 ): Promise<Output['asserted']> {
   try {
-    const bytes = await readBounded(workspace, user?.uid);
+    const bytes = await readOwnFile(places, '.pangolin/output.json', BYTES_MAX);
     return bytes === undefined ? undefined : parse(bytes, redact);
   } catch (error) {
     note(`.pangolin/output.json is ignored: ${messageOf(error)}`);
@@ -36,21 +35,4 @@ function parse(bytes: Buffer, redact: (text: string) => string): Output['asserte
     throw new Error(`its summary is not a text of at most ${SUMMARY_MAX} characters`);
   }
   return { ...(summary === undefined ? {} : { summary }), ...(output === undefined ? {} : { output }) };
-}
-
-async function readBounded(workspace: string, ownerUid: number | undefined): Promise<Buffer | undefined> {
-  const root = openRoot(workspace);
-  try {
-    return await withFile(root, '.pangolin/output.json', async (fd, stats) => {
-      if (!stats.isFile() || (ownerUid !== undefined && stats.uid !== ownerUid)) throw new Error('it is no plain file');
-      if (stats.size > BYTES_MAX) throw new Error(`it is larger than ${BYTES_MAX} bytes`);
-      const bytes = Buffer.alloc(stats.size);
-      return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0));
-    });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  } finally {
-    closeDir(root);
-  }
 }

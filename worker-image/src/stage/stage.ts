@@ -7,6 +7,7 @@ import { OUTPUT_BYTES_MAX } from '@pangolin/contracts/limits';
 import type { Grants } from '@pangolin/contracts/task';
 import type { Assignment } from '../assignment.ts';
 import { importBaseline } from '../capture/baseline.ts';
+import { NEEDS_INPUT_FILE } from '../capture/needs-input.ts';
 import { AttemptFailure, failureOf } from '../failure.ts';
 import type { WorkerOptions } from '../options.ts';
 import type { TaskGrants } from '../task-grants.ts';
@@ -17,6 +18,8 @@ import { overlay } from './overlay.ts';
 import { closeToOthers, openToOthers } from './privacy.ts';
 import { fetchThings, type Equipment } from './things.ts';
 import { give, initRepo, own, packPath, stageCommit } from './workspace.ts';
+
+const ANSWER_FILE = '.pangolin/answer.json';
 
 export interface Staged {
   readonly places: Places;
@@ -105,7 +108,7 @@ async function layOutWorkspace(
 
 /** inputs/, outputs/ and .pangolin/inputs.json, all owned by the block user. */
 async function layOutExtras(
-  { source, params }: Assignment,
+  { source, params, answer }: Assignment,
   places: Places,
   { inDir, grants }: From,
   halt: AbortSignal,
@@ -113,6 +116,10 @@ async function layOutExtras(
   const { user } = places;
   for (const dir of [places.inputs, places.outputs, join(places.workspace, '.pangolin')]) await ensureDir(dir, places);
   await refusingCollision('.pangolin/inputs.json', () => give(places.params, canonical(params ?? {}), user));
+  if (answer !== undefined) {
+    await refusingCollision(ANSWER_FILE, () => give(join(places.workspace, ANSWER_FILE), canonical(answer), user));
+  }
+  await refusingCollision(NEEDS_INPUT_FILE, () => refuseExisting(join(places.workspace, NEEDS_INPUT_FILE)));
   if (source.kind === 'pinned') {
     for (const [key, digest] of source.inputs) {
       const what = `the input ${key}`;
@@ -128,6 +135,11 @@ async function layOutExtras(
   for (const key of await readdir(given)) {
     await refusingCollision(`inputs/${key}`, () => copyFileInto(join(given, key), join(places.inputs, key), user));
   }
+}
+
+/** A question that the workspace brings along is nobody's. @throws EEXIST */
+async function refuseExisting(path: string): Promise<void> {
+  if (await lstat(path).catch(() => undefined)) throw Object.assign(new Error(path), { code: 'EEXIST' });
 }
 
 async function refusingCollision(name: string, write: () => Promise<void>): Promise<void> {

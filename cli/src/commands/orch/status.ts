@@ -1,18 +1,22 @@
 import { command } from '../../command.ts';
 import type { Context } from '../../context.ts';
-import { listReceipts, listRuns, readItems, readStatus } from '../../read/runs.ts';
+import { listReceipts, listRuns, readItem, readItems, readStatus } from '../../read/runs.ts';
 import { lagOf, readEvidenceStatus } from '../../read/evidence.ts';
-import { parseRunTarget } from '../../read/target.ts';
-import { renderRun, renderRuns } from '../../render/run.ts';
+import { parseTarget } from '../../read/target.ts';
+import { renderItem, renderRun, renderRuns } from '../../render/run.ts';
 import { renderTable } from '../../render/table.ts';
 import { usage } from '../../strict.ts';
 import type { Receipt } from '@pangolin/contracts/status';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 
 export const status = command({
-  description: 'List the runs of this storage, or show one with its items',
+  description: 'List the runs of this storage, show one with its items, or one item with what it asks',
   args: {
-    run: { type: 'positional', required: false, description: 'A run; without one all are listed, newest first.' },
+    target: {
+      type: 'positional',
+      required: false,
+      description: 'RUN or RUN/ITEM; without one all runs are listed, newest first.',
+    },
     receipts: { type: 'boolean', description: 'List the submissions that were rejected as well.' },
     limit: {
       type: 'string',
@@ -21,10 +25,14 @@ export const status = command({
       description: 'How many of each to list.',
     },
   },
-  async run({ run, receipts, limit }, context) {
-    if (run === undefined) return await showAll(context, receipts, limit);
+  async run({ target, receipts, limit }, context) {
+    if (target === undefined) return await showAll(context, receipts, limit);
     if (receipts) throw usage('--receipts goes without a run', 'Leave one of them out.');
-    await showOne(context, parseRunTarget(run));
+    const { run, item } = parseTarget(target);
+    if (item === undefined) return await showOne(context, run);
+    const shown = await readItem(await context.open(), { run, item });
+    if (context.json) await context.printJson(shown);
+    else await context.print(renderItem(run, shown, context.paint));
   },
 });
 

@@ -39,7 +39,7 @@ document a line. An error is \`{"error": {"code", "message", "hint"?, "details"?
 | command | document |
 |---|---|
 | \`orch submit\`, \`cancel\`, \`retry\` | the receipt: \`{schema, submission, sha256, at, verdict: accepted\\|rejected, kind, run?, duplicate?, actor, errors: Problem[]}\`, or \`{verdict: "queued", submission, run, errors: []}\` |
-| \`orch validate\`, \`pipeline validate\`, \`pipeline register\` | \`{ok: true, …}\` or \`{ok: false, problems: Problem[]}\`; \`submit\` prints the latter for a file that it does not drop |
+| \`orch validate\`; \`validate\` and \`register\` of what is registered | \`{ok: true, …}\` or \`{ok: false, problems: Problem[]}\`; \`submit\` prints the latter for a file that it does not drop |
 | \`orch status\` | \`{runs: RunStatus[], receipts?: Receipt[]}\` |
 | \`orch status RUN\` | \`RunStatus\` with \`items: ItemStatus[]\` |
 | \`orch watch\` | lines \`{type: "item", run, …ItemStatus}\` and \`{type: "run", …RunStatus}\` |
@@ -47,7 +47,8 @@ document a line. An error is \`{"error": {"code", "message", "hint"?, "details"?
 | \`orch patch\` | \`{run, item, sha256, size, partial, base64}\`, with \`--apply\` \`applied\` in place of \`base64\` |
 | \`orch outputs\` | \`{run, item, outputs: [{path, sha256, size}], to?}\` |
 | \`orch audit\` | \`{run, bundle, lean}\` |
-| \`pipeline list\`, \`show\` | \`{pipelines: [{name, digest, at, actor, versions}]}\`, \`{name, digest, spec, versions}\` |
+| \`pipeline\`, \`subagent\`, \`capability\`, \`env list\`; \`show\` | \`{pipelines: [{name, digest, at, actor, versions}]}\` (\`subagents\`, \`capabilities\`, \`envBundles\`), \`{name, digest, spec, versions}\` |
+| \`apply\`, \`import\` | \`{ok: true, dryRun, changes: [{kind, name, change, digest, previous?, diff}]}\`; change is \`added\`, \`changed\` or \`unchanged\` |
 | \`doctor\` | \`{checks: [{name, status: ok\\|warn\\|fail, message, hint?}]}\` |
 | \`verify\` | the report of VERIFICATION.md |
 

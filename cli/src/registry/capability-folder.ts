@@ -6,7 +6,8 @@ import { PangolinError } from '@pangolin/contracts/errors';
 import { CAPABILITY_BYTES_MAX, CAPABILITY_FILES_MAX } from '@pangolin/contracts/limits';
 import type { SpecFile } from '../spec-file.ts';
 
-type Content = { readonly mode: '0644' | '0755' } & ({ readonly text: string } | { readonly base64: string });
+/** One of its files. */
+export type Content = { readonly mode: '0644' | '0755' } & ({ readonly text: string } | { readonly base64: string });
 
 /** Without `.git`. @throws PangolinError INVALID, TOO_LARGE. */
 export async function capabilityOfFolder(dir: string, name: string): Promise<SpecFile> {

@@ -16,6 +16,13 @@ import { SCHEDULE_BYTES_MAX, SCHEDULE_NAME_MAX, SLOTS_MAX } from '../contracts/s
 import { INFRASTRUCTURE_RETRIES_MAX, PARKS_MAX, RATE_LIMIT_WAIT_MAX_MS } from '../controller/src/plan/retry.ts';
 import { DEFAULT_MEMORY_BYTES, MEMORY_BYTES_MIN, PIDS_MAX } from '../controller/src/providers/docker-container.ts';
 import { SECRET_BYTES_MAX, SECRET_BYTES_MIN, SECRETS_MAX } from '../contracts/src/secrets.ts';
+import {
+  DESCRIBE_TASKS_MAX,
+  ecsLimits,
+  OVERRIDE_CHARACTERS_MAX,
+  STOP_TIMEOUT_MAX_S,
+} from '../controller/src/providers/ecs-limits.ts';
+import { STARTS_MAX } from '../controller/src/providers/fargate.ts';
 import { TASK_BYTES_MAX } from '../worker-image/src/read-task.ts';
 import { LOG_LIMITS } from '../worker-image/src/log-writer.ts';
 
@@ -127,6 +134,25 @@ const limitSections = [
       ['`output.json`', bytes(limits.OUTPUT_JSON_BYTES_MAX)],
       ['what all blocks print; the rest is dropped', bytes(LOG_LIMITS.totalBytes)],
       ['a line of it; a longer one is cut into several', bytes(LOG_LIMITS.lineBytes)],
+    ],
+  ],
+  [
+    'What the Fargate backend keeps to',
+    'The documented limits of ECS and Fargate for an account and region: so many calls at once, and then so many a second.',
+    [
+      ...Object.entries({
+        clusterResourceModify: 'RunTask and StopTask together',
+        runTaskOnFargate: 'RunTask',
+        launchesOnDemand: 'tasks started on on-demand capacity',
+        launchesSpot: 'tasks started on spot capacity',
+        clusterResourceRead: 'DescribeTasks and ListTasks together',
+        taskDefinitionModify: 'RegisterTaskDefinition',
+        taskDefinitionRead: 'DescribeTaskDefinition',
+      }).map(([name, what]) => [what, `${ecsLimits[name].burst}, ${ecsLimits[name].perSecond} a second`]),
+      ['tasks of one DescribeTasks', count(DESCRIBE_TASKS_MAX)],
+      ['what a task is told when it is started', `${count(OVERRIDE_CHARACTERS_MAX)} characters`],
+      ['from SIGTERM to SIGKILL', `${STOP_TIMEOUT_MAX_S} s`],
+      ['starts that wait; more items stay ready', count(STARTS_MAX)],
     ],
   ],
   [

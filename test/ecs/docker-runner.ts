@@ -71,15 +71,14 @@ export class DockerRunner implements TaskRunner {
       HostConfig: {
         ReadonlyRootfs: container.readonlyRootFilesystem === true,
         CapDrop: container.linuxParameters?.capabilities?.drop ?? [],
-        // Volumes of a Fargate task belong to root and are 0755, as a new one of the engine.
-        Mounts: container
-          .mountPoints!.map(({ containerPath, readOnly }) => ({
-            Type: 'volume' as const,
-            Source: '',
-            Target: containerPath!,
-            ReadOnly: readOnly === true,
-          }))
-          .filter(({ Target }) => !(binds?.(task.name) ?? []).some((bind) => bind.split(':')[1] === Target)),
+        // Volumes of a Fargate task are empty, belong to root and have the mode 0755.
+        Mounts: container.mountPoints!.map(({ containerPath, readOnly }) => ({
+          Type: 'volume' as const,
+          Source: '',
+          Target: containerPath!,
+          ReadOnly: readOnly === true,
+          VolumeOptions: { NoCopy: true, Labels: {}, DriverConfig: { Name: 'local', Options: {} } },
+        })),
         Binds: [...(binds?.(task.name) ?? [])],
         Memory: memory,
         MemorySwap: memory,

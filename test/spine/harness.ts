@@ -26,7 +26,7 @@ import { dockerAnswers } from '@pangolin/controller/providers/docker';
 import { WORKER_IMAGE } from '@pangolin/controller/providers/open';
 import { poll } from './poll.ts';
 
-export type Compute = 'process' | 'docker';
+export type Compute = 'process' | 'docker' | 'fargate';
 export const repository = dirname(dirname(import.meta.dirname));
 const program = join(repository, 'bin', 'pangolin');
 

@@ -1,5 +1,6 @@
 /** The files of tasks, as store and backend allow: directories, a socket to the store, or nothing of this machine. */
 import { join } from 'node:path';
+import { PangolinError } from '@pangolin/contracts/errors';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { workBase } from '../providers/process-worker.ts';
 import type { ComputeProvider } from '../providers/provider.ts';
@@ -14,6 +15,7 @@ export interface OpenTaskFilesOptions {
   readonly lifeSeconds: number;
 }
 
+/** @throws PangolinError UNSUPPORTED when the tasks of this backend cannot reach this store. */
 export async function openTaskFiles(
   store: ObjectStore,
   provider: Pick<ComputeProvider, 'elsewhere'>,
@@ -21,6 +23,11 @@ export async function openTaskFiles(
 ): Promise<{ readonly taskFiles: TaskFiles; readonly close: () => Promise<void> }> {
   const tasksDir = join(stateDir, 'tasks-in');
   const { grantor } = store;
+  if (grantor === undefined && provider.elsewhere) {
+    throw new PangolinError('UNSUPPORTED', `tasks that run elsewhere do not reach ${store.location}`, {
+      hint: 'Serve a bucket: --storage s3://BUCKET/PREFIX.',
+    });
+  }
   if (grantor === undefined) return { taskFiles: createTaskFiles(store, tasksDir), close: async () => undefined };
   // Short, because the path of a socket is; and the same for the next controller, because tasks wait for it there.
   const storeDir = provider.elsewhere ? undefined : join(workBase(), `store-${deployment}`);

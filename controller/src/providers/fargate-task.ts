@@ -32,7 +32,7 @@ const CAPABILITIES_DROPPED = [
   'SYS_CHROOT',
 ];
 /** Storage of the task that is writable, beside its read-only root. */
-const VOLUMES = { work: '/work', tmp: '/tmp', out: '/pangolin/out' } as const;
+const VOLUMES = { work: '/work', tmp: '/tmp' } as const;
 const DIGEST = /@sha256:([0-9a-f]{64})$/;
 
 /** @throws PangolinError UNSUPPORTED for what Fargate cannot enforce. */
@@ -187,5 +187,7 @@ function environmentOf(task: TaskStart): Record<string, string> {
     PANGOLIN_WORK: VOLUMES.work,
     PANGOLIN_MANIFEST_SHA256: task.manifestSha256,
     PANGOLIN_GRACE_MS: String(task.graceMs),
+    // The address goes with the digest of what is behind it, and the manifest with its own.
+    ...(task.taskGrant && { PANGOLIN_TASK_URL: task.taskGrant.url, PANGOLIN_TASK_SHA256: task.taskGrant.sha256 }),
   };
 }

@@ -58,6 +58,7 @@ async function connect({ region, endpoint }: FargateConfig): Promise<EcsApi> {
 
 class FargateProvider implements ComputeProvider {
   readonly name = 'fargate';
+  readonly elsewhere = true;
   readonly startsMax = STARTS_MAX;
   readonly #deployment: string;
   readonly #config: FargateConfig;

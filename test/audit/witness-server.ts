@@ -1,5 +1,5 @@
 /** A witness by the letter of C2SP tlog-witness, for one log, over HTTP on loopback; and ways in which it can lie. */
-import { generateKeyPairSync, sign } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
 import { verifyConsistency } from '@pangolin/contracts/merkle';
 import {
   cosignatureText,
@@ -16,6 +16,7 @@ import { serveHttp, type Served } from './tsa.ts';
 
 export interface WitnessServer extends Served {
   readonly vkey: string;
+  readonly privateKey: KeyObject;
   readonly name: string;
   readonly seen: () => Checkpoint | undefined;
   /** Statuses that were answered. */
@@ -30,8 +31,14 @@ export interface Lies {
   readonly answer?: () => readonly [status: number, body: string];
 }
 
-export async function serveWitness(log: NoteKey, name: string, lies: Lies = {}): Promise<WitnessServer> {
-  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+/** @param privateKey of a witness that has forgotten everything; a new one without. */
+export async function serveWitness(
+  log: NoteKey,
+  name: string,
+  lies: Lies = {},
+  privateKey: KeyObject = generateKeyPairSync('ed25519').privateKey,
+): Promise<WitnessServer> {
+  const publicKey = createPublicKey(privateKey);
   const key: NoteKey = {
     name,
     type: NOTE_COSIGNATURE,
@@ -76,5 +83,5 @@ export async function serveWitness(log: NoteKey, name: string, lies: Lies = {}):
     statuses.push(status);
     response.writeHead(status, { 'content-type': status === 409 ? 'text/x.tlog.size' : 'text/plain' }).end(body);
   });
-  return { ...served, vkey: formatVkey(key), name, seen: () => seen, statuses };
+  return { ...served, vkey: formatVkey(key), privateKey, name, seen: () => seen, statuses };
 }

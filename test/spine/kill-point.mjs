@@ -1,6 +1,7 @@
 /**
  * Preloaded into a controller (`NODE_OPTIONS=--import`), so that it dies by SIGKILL at a chosen one of its own effects: a
- * commit, a write into the storage, a process it spawns, a call of the Docker API. The product knows nothing of it.
+ * commit, a write into the storage, a process it spawns, a call of the Docker API, a question to those who vouch from outside. The
+ * product knows nothing of it.
  *
  *     PANGOLIN_TEST_KILL=write:status#2:before   right before the second one; `after`: right after it
  *     PANGOLIN_TEST_CLOCK_MS=3600000             its clock is an hour ahead
@@ -85,7 +86,7 @@ const http = require('node:http');
 const request = http.request;
 http.request = function (...args) {
   const [options] = args;
-  const label = dockerCall(options?.method, options?.path ?? '');
+  const label = dockerCall(options?.method, options?.path ?? '') ?? anchorCall(options?.method, options?.path ?? '');
   const last = label !== undefined && reach(label);
   const sent = Reflect.apply(request, this, args);
   if (last) sent.prependListener('response', die);
@@ -99,6 +100,14 @@ function dockerCall(method, path) {
   if (method === 'GET' && /\/containers\/[^/]+\/json/.test(path)) return 'docker:inspect';
   return undefined;
 }
+function anchorCall(method, path) {
+  const kind = /\/anchors\/v1\/[0-9a-f]{64}\/(run|checkpoint)s\//.exec(path)?.[1];
+  return method === 'PUT' && kind !== undefined ? `anchor:${kind}` : undefined;
+}
+
+around(globalThis, 'fetch', (url) =>
+  String(url).endsWith('/add-checkpoint') ? 'ask:witness' : /\/tsa$/.test(String(url)) ? 'ask:timestamp' : undefined,
+);
 syncBuiltinESMExports();
 
 const Database = require('better-sqlite3');

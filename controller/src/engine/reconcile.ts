@@ -35,8 +35,8 @@ export class Reconciler {
   readonly #publisher: Publisher;
   #sealAt = 0;
   #sealing: Promise<void> | undefined;
-  /** Why the last call could not do everything; told once. */
-  #sealProblem: string | undefined;
+  /** Why the last call could not do everything; told once. At first, what an earlier controller may have left undone. */
+  #sealProblem: string | undefined = 'not called yet';
   #woken = true;
   #wakeUp: (() => void) | undefined;
   #sweepAt = 0;

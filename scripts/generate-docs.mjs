@@ -14,7 +14,14 @@ import { ITEMS_MAX } from '../contracts/src/run.ts';
 import { CONNECTIONS_MAX } from '../controller/src/egress/egress-log.ts';
 import { SCHEDULE_BYTES_MAX, SCHEDULE_NAME_MAX, SLOTS_MAX } from '../contracts/src/schedule.ts';
 import { INFRASTRUCTURE_RETRIES_MAX, PARKS_MAX, RATE_LIMIT_WAIT_MAX_MS } from '../controller/src/plan/retry.ts';
-import { DEFAULT_MEMORY_BYTES, MEMORY_BYTES_MIN, PIDS_MAX } from '../controller/src/providers/docker-container.ts';
+import {
+  DEFAULT_DISK_BYTES,
+  DEFAULT_MEMORY_BYTES,
+  DISK_FILES_MAX,
+  MEMORY_BYTES_MIN,
+  PIDS_MAX,
+  TMP_FILES_MAX,
+} from '../controller/src/providers/docker-container.ts';
 import { SECRET_BYTES_MAX, SECRET_BYTES_MIN, SECRETS_MAX } from '../contracts/src/secrets.ts';
 import {
   DESCRIBE_TASKS_MAX,
@@ -161,7 +168,10 @@ const limitSections = [
     [
       ['memory, swap included', bytes(DEFAULT_MEMORY_BYTES)],
       ['memory that an item may ask for', `at least ${bytes(MEMORY_BYTES_MIN)}`],
-      ['processes', count(PIDS_MAX)],
+      ['processes and threads', count(PIDS_MAX)],
+      ['disk of workspace and scratch space', bytes(DEFAULT_DISK_BYTES)],
+      ['files there; more fail the item with `DiskQuotaExceeded`', count(DISK_FILES_MAX)],
+      ['files in `/tmp`', count(TMP_FILES_MAX)],
       ['connections of a task with an allow-list; further ones are refused', count(CONNECTIONS_MAX)],
     ],
   ],

@@ -56,6 +56,7 @@ export function normaliseItem(
   if (findings.length > before) return undefined;
   const image = item.image ?? defaults.image;
   const network = item.network ?? defaults.network;
+  const sandbox = sandboxOf(item, defaults);
   const params = item.inputs;
   return {
     id: item.id,
@@ -77,6 +78,7 @@ export function normaliseItem(
     ...(image !== undefined && { image }),
     ...limits,
     ...(network !== undefined && { network }),
+    ...(sandbox && { sandbox }),
     timeoutMs: timeoutMs ?? DEFAULTS.timeoutMs,
     ...(idleTimeoutMs !== undefined && { idleTimeoutMs }),
     ...(queueTimeoutMs !== undefined && { queueTimeoutMs }),
@@ -94,6 +96,13 @@ function pickLists(item: Item, defaults: NonNullable<ItemsSpec['defaults']>): Pa
     return list === undefined ? [] : [[field, list] as const];
   });
   return Object.fromEntries(lists);
+}
+
+/** Field by field, as for `retry`. */
+function sandboxOf(item: Item, defaults: Pick<Item, 'sandbox'>): NonNullable<NormalisedItem['sandbox']> | undefined {
+  const { disk, ...rest } = { ...defaults.sandbox, ...item.sandbox };
+  const asked = { ...rest, ...(disk !== undefined && { diskBytes: parseSize(disk) }) };
+  return Object.keys(asked).length === 0 ? undefined : asked;
 }
 
 /** What an approval has no use for: it runs nothing. */

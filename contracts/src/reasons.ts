@@ -24,6 +24,10 @@ export const reasons = {
   IdleTimedOut: ['item', 'No output for `idleTimeout`; print progress or raise it.'],
   OOMKilled: ['item', 'The task exceeded its memory limit; raise `resources.memory`.'],
   DiskFull: ['item', 'The workspace or the attempt storage ran out of space; free it or write less.'],
+  DiskQuotaExceeded: [
+    'item',
+    'The task wrote more than its `sandbox.disk`, or too many files; write less or raise it.',
+  ],
   OutputTooLarge: ['item', 'A product exceeds a documented limit; write less or split the item.'],
   ProductMissing: ['item', 'A required product was not written; check the block that should write it.'],
   ProductInvalid: ['item', 'What the worker reported and what it wrote differ; the product was not accepted.'],

@@ -97,6 +97,36 @@ export const Resources = Type.Object(
   closed,
 );
 
+/** What of the sandbox is asked for beside `network` and `resources`. */
+export const SandboxFields = Type.Object(
+  {
+    rootfs: Type.Optional(
+      Type.Union([Type.Literal('read-only'), Type.Literal('writable')], { description: 'The image, for the blocks.' }),
+    ),
+    user: Type.Optional(Type.Literal('separate', { description: 'Blocks run as another user than the worker.' })),
+    capabilities: Type.Optional(Type.Literal('none', { description: 'Blocks hold none and can gain none.' })),
+    seccomp: Type.Optional(
+      Type.Literal('default', { description: 'System calls are filtered by the profile of the backend.' }),
+    ),
+    pids: Type.Optional(
+      Type.Integer({ minimum: 16, maximum: 100_000, description: 'Processes and threads together.' }),
+    ),
+    disk: Type.Optional(
+      Type.String({
+        pattern: SIZE_PATTERN,
+        description: 'What the task may write to its workspace and scratch space.',
+      }),
+    ),
+    runtime: Type.Optional(
+      Type.String({
+        pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$',
+        description: 'Runtime class: runc, runsc, … as the backend names them.',
+      }),
+    ),
+  },
+  { ...closed, description: 'A backend that cannot honour a field refuses the item.' },
+);
+
 export const Workspace = Type.Union(
   [
     Type.Object(
@@ -214,6 +244,7 @@ const itemFields = {
   ),
   resources: Type.Optional(Resources),
   network: Type.Optional(Network),
+  sandbox: Type.Optional(SandboxFields),
   timeout: Type.Optional(Duration),
   idleTimeout: Type.Optional(Duration),
   queueTimeout: Type.Optional(Duration),
@@ -380,6 +411,7 @@ export interface AdmittedItem extends Pins {
   readonly cpuMillis?: number;
   readonly memoryBytes?: number;
   readonly network?: Static<typeof Network>;
+  readonly sandbox?: Omit<Static<typeof SandboxFields>, 'disk'> & { readonly diskBytes?: number };
   readonly timeoutMs: number;
   readonly idleTimeoutMs?: number;
   /** Longest wait for a slot and locks once it is ready. */

@@ -27,9 +27,15 @@ export const Sandbox = Type.Object(
     /** `separate`: blocks run as another uid than the runner. `same`: they do not. */
     user: OneOf('separate', 'same'),
     noNewPrivileges: Type.Boolean(),
+    /** Of blocks. Absent: as the host has it. */
+    capabilities: Type.Optional(OneOf('none')),
+    seccomp: Type.Optional(OneOf('default')),
     cpuMillis: Type.Optional(Size),
     memoryBytes: Type.Optional(Size),
     pids: Type.Optional(Size),
+    /** Of workspace and scratch space: bytes, and files of every kind. */
+    diskBytes: Type.Optional(Size),
+    diskFiles: Type.Optional(Size),
     runtime: Type.String(),
   },
   closed,

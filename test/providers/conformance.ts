@@ -296,7 +296,8 @@ export function conformance(
       assert.throws(() => provider.enforce({ network: { allow } }), refused);
       const task = bench.task('exit 0');
       await assert.rejects(provider.start({ ...task, sandbox: { ...task.sandbox, runtime: 'gvisor' } }), refused);
-      await assert.rejects(provider.start({ ...task, sandbox: { ...task.sandbox, pids: 7 } }), refused);
+      const noNewPrivileges = !task.sandbox.noNewPrivileges;
+      await assert.rejects(provider.start({ ...task, sandbox: { ...task.sandbox, noNewPrivileges } }), refused);
       assert.equal((await observeOne(provider, task.name)).state, 'gone');
     });
 

@@ -99,8 +99,12 @@ describe('the docker provider', { skip, concurrency: 4 }, () => {
       rootfs: 'read-only',
       user: 'separate',
       noNewPrivileges: true,
+      capabilities: 'none',
+      seccomp: 'default',
       ...request,
       pids: 512,
+      diskBytes: 10 * 2 ** 30,
+      diskFiles: 1_000_000,
       runtime: 'docker',
     });
     await provider.remove(task.name);

@@ -27,7 +27,7 @@ import type { Block, ScriptBlock } from '@pangolin/contracts/pipeline';
 import type { Pin, PinnedWorkspace, Pins } from '@pangolin/contracts/run';
 import type { Subagent } from '@pangolin/contracts/subagent';
 import { predicateTypes, statementBytes } from '@pangolin/contracts/statement';
-import type { DispatchManifest, Task } from '@pangolin/contracts/task';
+import type { DispatchManifest, Task, Sandbox } from '@pangolin/contracts/task';
 
 export const isRoot = process.getuid?.() === 0;
 /** Every test file is a process of its own, and a worker kills everything that runs as its block user. */
@@ -68,6 +68,8 @@ export interface TaskSpec {
   /** Changes the finished task before it is written. */
   readonly tamper?: (task: Record<string, unknown>) => void;
   readonly user?: User;
+  /** What the manifest says is enforced, beside what this harness does. */
+  readonly sandbox?: Partial<Sandbox>;
 }
 
 export interface Dirs {
@@ -191,7 +193,14 @@ function manifestOf(spec: TaskSpec, workspace: PinnedWorkspace | undefined): Dis
     },
     sandbox: {
       asked: {},
-      enforced: { network: 'open', rootfs: 'host', user: 'same', noNewPrivileges: false, runtime: 'process' },
+      enforced: {
+        network: 'open',
+        rootfs: 'host',
+        user: 'same',
+        noNewPrivileges: false,
+        runtime: 'process',
+        ...spec.sandbox,
+      },
     },
   };
 }

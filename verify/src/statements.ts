@@ -61,7 +61,15 @@ const sandbox = {
 };
 const optional = (members: Readonly<Record<string, Check>>): Record<string, Check> =>
   Object.fromEntries(Object.entries(members).map(([key, check]) => [`${key}?`, check]));
-const amounts = optional({ cpuMillis: count, memoryBytes: count, pids: count });
+const amounts = optional({
+  cpuMillis: count,
+  memoryBytes: count,
+  pids: count,
+  diskBytes: count,
+  diskFiles: count,
+  capabilities: literal('none'),
+  seccomp: literal('default'),
+});
 
 const limits = object({ timeoutMs: count, 'idleTimeoutMs?': count, graceMs: count });
 const sandboxes = object({
@@ -213,8 +221,8 @@ function plannedProblem(manifest: DispatchManifest, { raw: item, pipelines }: Pl
   const { timeoutMs, idleTimeoutMs } = manifest.limits;
   if (timeoutMs !== item.timeoutMs || idleTimeoutMs !== item.idleTimeoutMs)
     return 'has other time limits than the plan';
-  const { network, cpuMillis, memoryBytes } = item;
-  return same(manifest.sandbox.asked, { network, cpuMillis, memoryBytes })
+  const { network, cpuMillis, memoryBytes, sandbox } = item;
+  return same(manifest.sandbox.asked, { network, cpuMillis, memoryBytes, ...(sandbox as object | undefined) })
     ? undefined
     : 'asks for another sandbox than the plan';
 }

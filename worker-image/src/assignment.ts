@@ -11,6 +11,7 @@ import { predicateTypes } from '@pangolin/contracts/statement';
 import type { DispatchManifest, Grants, StandaloneTask, Task } from '@pangolin/contracts/task';
 import { parseDuration } from '@pangolin/contracts/units';
 import { isObject, pipelineProblem } from './check-pipeline.ts';
+import type { DiskLimits } from './disk-watch.ts';
 import { ManifestRejected } from './failure.ts';
 import { checkGrant, checkGrants } from './task-grants.ts';
 
@@ -31,6 +32,8 @@ export interface Assignment extends AttemptRef {
   readonly separateUser: boolean;
   /** Blocks get a proxy to the hosts of an allow-list. */
   readonly hasAllowList: boolean;
+  /** Absent: nobody keeps one. */
+  readonly disk?: DiskLimits;
   /** Names of the secrets that are handed over. */
   readonly secrets: readonly string[];
   readonly params: Readonly<Record<string, unknown>> | undefined;
@@ -110,8 +113,8 @@ function dispatched(task: Task, digest: Sha256): Assignment {
   must(isId(runId) && isId(itemId) && Number.isSafeInteger(attempt) && attempt >= 1, 'the manifest names no attempt');
   checkPipeline(pipeline?.spec);
   must(sha256(canonicalBytes(pipeline.spec)) === pipeline.sha256, 'the pipeline does not have its digest');
-  must(isObject(limits) && isMs(limits.timeoutMs) && isMs(limits.graceMs), 'the manifest has no limits');
-  must(limits.idleTimeoutMs === undefined || isMs(limits.idleTimeoutMs), 'its idle timeout is malformed');
+  must(isObject(limits) && isCount(limits.timeoutMs) && isCount(limits.graceMs), 'the manifest has no limits');
+  must(limits.idleTimeoutMs === undefined || isCount(limits.idleTimeoutMs), 'its idle timeout is malformed');
   const grants = checkGrants(task.grants);
   must(task.params === undefined || isObject(task.params), 'its params are not an object');
   const { answer } = task;
@@ -127,6 +130,7 @@ function dispatched(task: Task, digest: Sha256): Assignment {
     ...(limits.idleTimeoutMs === undefined ? {} : { idleTimeoutMs: limits.idleTimeoutMs }),
     blockGraceMs: limits.graceMs,
     separateUser: predicate.sandbox?.enforced?.user === 'separate',
+    ...diskLimits(predicate),
     secrets: grantedSecrets(predicate),
     hasAllowList: isObject(predicate.sandbox?.enforced?.network),
     params: task.params,
@@ -153,6 +157,13 @@ function openManifest(envelope: Task['manifest'], digest: Sha256): DispatchManif
   const predicate = statement['predicate'];
   must(isObject(predicate) && predicate['schema'] === 'dispatch/1', 'it is no dispatch/1 manifest');
   return predicate as unknown as DispatchManifest;
+}
+
+function diskLimits({ sandbox }: DispatchManifest): { disk?: DiskLimits } {
+  const { diskBytes, diskFiles } = sandbox?.enforced ?? {};
+  if (diskBytes === undefined || diskFiles === undefined) return {};
+  must(isCount(diskBytes) && isCount(diskFiles), 'its disk quota is malformed');
+  return { disk: { bytes: diskBytes, files: diskFiles } };
 }
 
 function grantedSecrets({ secrets = [], pipeline }: DispatchManifest): readonly string[] {
@@ -221,7 +232,7 @@ function checkPipeline(spec: unknown): asserts spec is PipelineSpec {
   must(problem === undefined, problem ?? '');
 }
 
-const isMs = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 function must(condition: boolean, message: string): asserts condition {
   if (!condition) throw new ManifestRejected(message);

@@ -16,6 +16,7 @@ import { mountedPlace, type AttemptPlace } from './attempt-place.ts';
 import { captureRest } from './blocks/capture.ts';
 import { runBlocks, type Blocks } from './blocks/block.ts';
 import { readAsserted } from './capture/asserted.ts';
+import { watchDisk } from './disk-watch.ts';
 import { openEgress } from './egress.ts';
 import { AttemptFailure, failureOf, ManifestRejected } from './failure.ts';
 import { GrantedPlace } from './granted-place.ts';
@@ -139,7 +140,7 @@ async function attemptOnce(
   const fileBytes = place.logFileBytes ?? LOG_LIMITS.fileBytes;
   const grew = (name: string): void => place.logGrew(name);
   const log = new LogWriter(place.dir, { ...LOG_LIMITS, fileBytes }, grew, secrets.redact);
-  const { halt, giveUp, release } = deadlines(assignment, options);
+  const { halt, giveUp, stop, release } = deadlines(assignment, options);
   const products: Products = {};
   let blocks: Blocks = { results: skippedBlocks(assignment) };
   let asserted: Output['asserted'];
@@ -148,7 +149,9 @@ async function attemptOnce(
     const staged = await stage(assignment, options, grants, halt);
     const egress = await openEgress(options.inDir, assignment.hasAllowList);
     const attempt: Attempt = { assignment, options, place, log, halt, giveUp, staged, egress, secrets };
+    const unwatch = watchDisk(options.workDir, assignment.disk, options.path, stop);
     blocks = await runBlocks(attempt, products);
+    unwatch();
     egress.close();
     failure = blocks.failure;
     await captureRest(attempt, products);
@@ -188,7 +191,7 @@ async function attemptOnce(
   return seal(place, output, () => rm(join(options.workDir, 'workspace'), { recursive: true, force: true }));
 }
 
-/** `halt` ends the blocks: out of time, or told to stop. `giveUp` ends the capture when the grace period runs out. */
+/** `halt` ends the blocks: out of time, told to stop, or by `stop`. `giveUp` ends the capture when the grace period runs out. */
 function deadlines({ timeoutMs }: Assignment, { cancel, graceMs }: WorkerOptions) {
   const halt = new AbortController();
   const giveUp = new AbortController();
@@ -208,7 +211,8 @@ function deadlines({ timeoutMs }: Assignment, { cancel, graceMs }: WorkerOptions
     timers.forEach(clearTimeout);
     cancel.removeEventListener('abort', onCancel);
   };
-  return { halt: halt.signal, giveUp: giveUp.signal, release };
+  const stop = (failure: AttemptFailure): void => halt.abort(failure);
+  return { halt: halt.signal, giveUp: giveUp.signal, stop, release };
 }
 
 /** Of the values, not of the text: in JSON a character can be written in several ways. */

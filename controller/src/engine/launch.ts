@@ -8,6 +8,7 @@ import type { Reason } from '@pangolin/contracts/reasons';
 import { lockKey, type AdmittedItem } from '@pangolin/contracts/run';
 import { secretsOf } from '@pangolin/contracts/secrets';
 import type { DispatchManifest } from '@pangolin/contracts/task';
+import { unmet } from '../providers/checks.ts';
 import type { ComputeProvider } from '../providers/provider.ts';
 import type { ItemRow } from '../store/state.ts';
 import { specOf, type Engine } from './engine.ts';
@@ -102,6 +103,7 @@ async function fire(pass: Pass, item: ItemRow): Promise<void> {
     ...(spec.network !== undefined && { network: spec.network }),
     ...(spec.cpuMillis !== undefined && { cpuMillis: spec.cpuMillis }),
     ...(spec.memoryBytes !== undefined && { memoryBytes: spec.memoryBytes }),
+    ...spec.sandbox,
   };
   let enforced;
   try {
@@ -114,6 +116,11 @@ async function fire(pass: Pass, item: ItemRow): Promise<void> {
   } catch (error) {
     if (!isPangolinError(error, 'UNSUPPORTED')) throw error;
     return denyItem(pass, item, run, 'SandboxUnsupported', error.message);
+  }
+  const refused = unmet(asked, enforced);
+  if (refused !== undefined) {
+    const message = `the ${provider.name} provider cannot honour \`${refused}\` as it is asked for`;
+    return denyItem(pass, item, run, 'SandboxUnsupported', message);
   }
   const secrets = await secretsOfItem(pass.engine, spec);
   // An agent without one was let through with --unsandboxed.

@@ -18,17 +18,21 @@ export function assertTaskName(name: string): void {
  * @throws PangolinError UNSUPPORTED.
  */
 export function assertEnforces(provider: Pick<ComputeProvider, 'name' | 'enforce'>, task: TaskStart): void {
-  const { network, cpuMillis, memoryBytes } = task.sandbox;
-  const request: SandboxRequest = {
-    network,
-    ...(cpuMillis === undefined ? {} : { cpuMillis }),
-    ...(memoryBytes === undefined ? {} : { memoryBytes }),
-  };
-  if (isDeepStrictEqual(provider.enforce(request), task.sandbox)) return;
+  const { network, cpuMillis, memoryBytes, pids, diskBytes, rootfs, runtime } = task.sandbox;
+  const limits = Object.entries({ cpuMillis, memoryBytes, pids, diskBytes }).filter(([, value]) => value !== undefined);
+  const enforced = provider.enforce({ network, rootfs, runtime, ...Object.fromEntries(limits) });
+  if (isDeepStrictEqual(enforced, task.sandbox)) return;
   throw new PangolinError('UNSUPPORTED', `the ${provider.name} provider does not enforce the sandbox of ${task.name}`, {
     hint: 'Its manifest was sealed for another backend or configuration; retry the item to seal a new one.',
     details: { sandbox: task.sandbox },
   });
+}
+
+const exact = ['network', 'rootfs', 'user', 'capabilities', 'seccomp', 'pids', 'diskBytes', 'runtime'] as const;
+
+/** The first field of what was asked that is not enforced as it was asked; amounts of CPU and memory may be rounded. */
+export function unmet(asked: SandboxRequest, enforced: Sandbox): string | undefined {
+  return exact.find((field) => asked[field] !== undefined && !isDeepStrictEqual(asked[field], enforced[field]));
 }
 
 export function unsupported(field: string, message: string, hint: string): PangolinError {

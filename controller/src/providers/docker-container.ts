@@ -6,6 +6,10 @@ import type { SandboxRequest, TaskObservation, TaskStart } from './provider.ts';
 /** Limits of a task that asks for none. CPU time is shared fairly by the kernel, so it has no limit of its own. */
 export const DEFAULT_MEMORY_BYTES = 2 * 2 ** 30;
 export const PIDS_MAX = 512;
+export const DEFAULT_DISK_BYTES = 10 * 2 ** 30;
+export const DISK_FILES_MAX = 1_000_000;
+/** Files in /tmp, which is in memory. */
+export const TMP_FILES_MAX = 100_000;
 /** The engine refuses less. */
 export const MEMORY_BYTES_MIN = 6 * 2 ** 20;
 
@@ -24,18 +28,24 @@ export const LABEL = {
  * whatever they leave. Blocks hold none of these.
  */
 const CAPABILITIES = ['SETUID', 'SETGID', 'CHOWN', 'DAC_OVERRIDE', 'KILL'];
+/** Whatever the engine runs containers with by itself. */
+export const DEFAULT_RUNTIME = 'docker';
 const PATHS = { in: '/pangolin/in', out: '/pangolin/out', store: '/pangolin/store', work: '/work' } as const;
 
 export function enforcedSandbox(request: SandboxRequest): Sandbox {
   return {
     network: request.network ?? 'none',
-    rootfs: 'read-only',
+    rootfs: request.rootfs === 'writable' ? 'writable' : 'read-only',
     user: 'separate',
     noNewPrivileges: true,
+    capabilities: 'none',
+    seccomp: 'default',
     memoryBytes: request.memoryBytes ?? DEFAULT_MEMORY_BYTES,
     ...(request.cpuMillis === undefined ? {} : { cpuMillis: request.cpuMillis }),
-    pids: PIDS_MAX,
-    runtime: 'docker',
+    pids: request.pids ?? PIDS_MAX,
+    diskBytes: request.diskBytes ?? DEFAULT_DISK_BYTES,
+    diskFiles: DISK_FILES_MAX,
+    runtime: request.runtime ?? DEFAULT_RUNTIME,
   };
 }
 
@@ -73,10 +83,11 @@ function hostConfig({
 }: TaskStart): NonNullable<ContainerCreateOptions['HostConfig']> {
   const memory = sandbox.memoryBytes ?? DEFAULT_MEMORY_BYTES;
   return {
-    ReadonlyRootfs: true,
+    ReadonlyRootfs: sandbox.rootfs === 'read-only',
+    ...(sandbox.runtime === DEFAULT_RUNTIME ? {} : { Runtime: sandbox.runtime }),
     // Counts as memory of the task, so it can never hold more than that.
     Tmpfs: {
-      '/tmp': `rw,nosuid,nodev,exec,mode=1777,size=${Math.floor(memory / 2)}`,
+      '/tmp': `rw,nosuid,nodev,exec,mode=1777,size=${Math.floor(memory / 2)},nr_inodes=${TMP_FILES_MAX}`,
       '/run/secrets': 'rw,nosuid,nodev,noexec,mode=0711,size=8m',
     },
     Mounts: [

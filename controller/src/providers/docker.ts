@@ -13,6 +13,7 @@ import type { Sandbox } from '@pangolin/contracts/task';
 import { assertEnforces, assertTaskName, refuseInternal, unsupported } from './checks.ts';
 import {
   containerOptions,
+  DEFAULT_RUNTIME,
   enforcedSandbox,
   isPullable,
   LABEL,
@@ -30,6 +31,8 @@ export interface DockerProviderOptions {
   readonly image: string;
   /** Of the proxies of tasks with an allow-list. */
   readonly egress?: EgressConfig;
+  /** What the engine can do; without it, nothing beyond its defaults is asked of it. */
+  readonly engine?: DockerEngine;
   /** Default: DOCKER_HOST, else the usual socket. */
   readonly socketPath?: string;
 }
@@ -43,6 +46,23 @@ const ANSWER_TIMEOUT_MS = 2000;
 /** The engine reserves a name before it shows the container, and frees it after that is gone. */
 const NAME_TAKEN_MS = 10_000;
 const NAME_LOOK_MS = 25;
+
+export interface DockerEngine {
+  /** Names of its runtimes: runc, runsc, … */
+  readonly runtimes: readonly string[];
+  /** It filters system calls by its default profile. */
+  readonly seccomp: boolean;
+}
+
+/** @throws what the engine says, or that there is none */
+export async function dockerEngine(socketPath?: string): Promise<DockerEngine> {
+  const docker = await connect(socketPath, ANSWER_TIMEOUT_MS);
+  const info = (await docker.info()) as { Runtimes?: Record<string, unknown>; SecurityOptions?: string[] };
+  return {
+    runtimes: Object.keys(info.Runtimes ?? {}),
+    seccomp: (info.SecurityOptions ?? []).some((option) => /^name=seccomp,profile=(default|builtin)/.test(option)),
+  };
+}
 
 /** Whether a Docker engine can be used from here: the default of --compute. */
 export async function dockerAnswers(socketPath?: string): Promise<boolean> {
@@ -76,7 +96,14 @@ class DockerProvider implements ComputeProvider {
     if (request.memoryBytes !== undefined && request.memoryBytes < MEMORY_BYTES_MIN) {
       throw unsupported('memoryBytes', 'a Docker engine gives a task no less than 6Mi of memory', 'Ask for more.');
     }
-    return enforcedSandbox(request);
+    const { runtime } = request;
+    const { runtimes, seccomp } = this.#options.engine ?? { runtimes: [], seccomp: true };
+    if (runtime !== undefined && runtime !== DEFAULT_RUNTIME && !runtimes.includes(runtime)) {
+      const known = runtimes.length === 0 ? 'none but its default' : runtimes.join(', ');
+      throw unsupported('runtime', `the Docker engine has no runtime ${runtime}`, `It has ${known}.`);
+    }
+    const { seccomp: filter, ...sandbox } = enforcedSandbox(request);
+    return seccomp ? { ...sandbox, ...(filter && { seccomp: filter }) } : sandbox;
   }
 
   async resolveImage(image = this.#options.image): Promise<{ readonly ref: string; readonly id: string }> {

@@ -78,13 +78,14 @@ async function openDocker({
   image = WORKER_IMAGE,
   egress = {},
 }: OpenProviderOptions): Promise<ComputeProvider> {
-  const { createDockerProvider, dockerAnswers } = await import('./docker.ts');
-  if (!(await dockerAnswers())) {
+  const { createDockerProvider, dockerEngine } = await import('./docker.ts');
+  const engine = await dockerEngine().catch(() => undefined);
+  if (engine === undefined) {
     throw new PangolinError('UNAVAILABLE', 'no Docker engine answers', {
       hint: 'Start one, or use --compute process.',
     });
   }
-  const provider = createDockerProvider({ deployment, image, egress });
+  const provider = createDockerProvider({ deployment, image, egress, engine });
   await provider.resolveImage(undefined);
   return provider;
 }

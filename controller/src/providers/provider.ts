@@ -5,10 +5,7 @@ import type { Reason } from '@pangolin/contracts/reasons';
 import type { Sandbox } from '@pangolin/contracts/task';
 
 /** What an item asks for explicitly; what it leaves out takes the backend's strongest default. */
-export interface SandboxRequest {
-  readonly network?: Sandbox['network'];
-  readonly cpuMillis?: number;
-  readonly memoryBytes?: number;
+export interface SandboxRequest extends Partial<Sandbox> {
   readonly image?: string;
   /** The pipeline has an agent block. */
   readonly agent?: boolean;

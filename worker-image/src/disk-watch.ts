@@ -1,0 +1,56 @@
+/**
+ * The disk quota of a task, by measuring: no file system here keeps one. A block that writes fast gets past it by what it
+ * writes between two looks, and then it is stopped.
+ */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { AttemptFailure } from './failure.ts';
+
+export interface DiskLimits {
+  /** Bytes of disk, so holes of a sparse file are free. */
+  readonly bytes: number;
+  /** Files, directories, links. */
+  readonly files: number;
+}
+
+const LOOK_MS = 500;
+/** Looking takes at most this part of the time. */
+const SHARE = 0.1;
+
+/** Calls `exceed` once, with the reason, when `dir` holds more. @returns stop */
+export function watchDisk(
+  dir: string,
+  limits: DiskLimits | undefined,
+  path: string,
+  exceed: (failure: AttemptFailure) => void,
+): () => void {
+  if (limits === undefined) return () => undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  const look = async (): Promise<void> => {
+    const started = performance.now();
+    const failure = await measure(dir, limits, path).catch(() => undefined);
+    if (stopped) return;
+    if (failure !== undefined) return exceed(failure);
+    const tookMs = performance.now() - started;
+    timer = setTimeout(() => void look(), Math.max(LOOK_MS, tookMs / SHARE));
+  };
+  timer = setTimeout(() => void look(), LOOK_MS);
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+  };
+}
+
+async function measure(dir: string, { bytes, files }: DiskLimits, path: string): Promise<AttemptFailure | undefined> {
+  const has = async (unit: string): Promise<number> => {
+    // Files come and go meanwhile: du complains, exits 1 and gives its sum all the same.
+    const { stdout } = await promisify(execFile)('du', ['-sx', unit, dir], { env: { PATH: path, LC_ALL: 'C' } }).catch(
+      (error: { stdout?: string }) => ({ stdout: error.stdout ?? '' }),
+    );
+    return Number(/^\d+/.exec(stdout)?.[0] ?? 0);
+  };
+  const exceeded = (what: string): AttemptFailure => new AttemptFailure('DiskQuotaExceeded', `the task ${what}`);
+  if ((await has('--inodes')) > files) return exceeded(`made more than ${files} files`);
+  return (await has('--block-size=1')) > bytes ? exceeded(`wrote more than ${bytes} bytes`) : undefined;
+}

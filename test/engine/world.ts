@@ -35,6 +35,8 @@ const PIPELINE_DIGEST = sha256(canonicalBytes(PIPELINE));
 export type Fate =
   | { readonly kind: 'done'; readonly outputs?: readonly string[] }
   | { readonly kind: 'fails'; readonly reason: Reason }
+  /** Stops with a question. */
+  | { readonly kind: 'asks' }
   /** Ends without a sentinel, or is removed behind our back. */
   | { readonly kind: 'killed' }
   | { readonly kind: 'vanishes' }
@@ -128,6 +130,7 @@ function simFiles(backend: SimBackend): TaskFiles {
       if (!task) return none;
       const fate = backend.fate(task.start);
       if (fate.kind === 'killed' || fate.kind === 'vanishes') return none;
+      const asks = fate.kind === 'asks' && !task.stopped;
       const failed = task.stopped || fate.kind === 'fails';
       const outputs =
         fate.kind === 'done' && !failed
@@ -135,12 +138,15 @@ function simFiles(backend: SimBackend): TaskFiles {
           : {};
       const reason: Reason | undefined = task.stopped ? 'Cancelled' : fate.kind === 'fails' ? fate.reason : undefined;
       const output = {
-        status: failed ? 'failed' : 'succeeded',
+        status: failed ? 'failed' : asks ? 'needs_input' : 'succeeded',
+        ...(asks && { needsInput: { question: 'why?' } }),
         ...(reason && { reason }),
         partial: task.stopped,
       } as NonNullable<Collection['output']>;
       const patch = { sha256: sha256(JSON.stringify(ref)), size: 1 };
-      return { products: { ...(!failed && { patch }), outputs }, partial: failed, output, invalid: undefined };
+      const products = { ...(!failed && !asks && { patch }), outputs };
+      const question = asks ? { result: sha256(JSON.stringify([ref, 'why?'])), question: { question: 'why?' } } : {};
+      return { products, partial: failed || asks, output, invalid: undefined, ...question };
     },
   };
 }

@@ -139,7 +139,14 @@ function finishItem(pass: Pass, item: ItemRow, run: RunRow, end: End): void {
 }
 
 function closeItem(pass: Pass, item: ItemRow, end: End): void {
-  pass.engine.state.change(item, { ...end, due_at: null, runnable: 0, blocked_on: null, finished_at: pass.now });
+  pass.engine.state.change(item, {
+    ...end,
+    due_at: null,
+    runnable: 0,
+    blocked_on: null,
+    question: null,
+    finished_at: pass.now,
+  });
   pass.engine.memory.touched.add(item.rn);
 }
 

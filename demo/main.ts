@@ -1,5 +1,5 @@
 /**
- * `npm run demo [-- --compute docker]`: two Runs over this very checkout, from a file in inbox/ to a verified bundle.
+ * `npm run demo [-- --compute docker] [--storage s3://…]`: two Runs over this very checkout, from a file in inbox/ to a verified bundle.
  * It drives nothing but the shipped command, so every line it prints can be repeated by hand.
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -16,6 +16,10 @@ const { values: options } = parseArgs({
     storage: { type: 'string', default: join(root, '.pangolin') },
   },
 });
+/** An s3:// location holds no files of ours: specs and bundles, run-state and keys lie here. */
+const remote = options.storage.startsWith('s3://');
+const files = remote ? join(root, '.pangolin', encodeURIComponent(options.storage)) : options.storage;
+const state = remote ? ['--state', join(files, 'state')] : [];
 const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
 const edits = `demo-${stamp}`;
 const failing = `demo-${stamp}-failing`;
@@ -40,7 +44,7 @@ function inBackground(args: readonly string[]): Promise<number | null> {
 /** The specs are the shipped examples; only the run id and the repository are filled in. */
 function prepare(example: string, runId: string): string {
   const text = readFileSync(join(root, 'examples', example), 'utf8');
-  const file = join(options.storage, 'demo', `${runId}.yaml`);
+  const file = join(files, 'demo', `${runId}.yaml`);
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, text.replace(/name: [a-z]+/, `name: ${runId}`).replace('url: .', `url: ${root}`));
   return file;
@@ -50,17 +54,27 @@ const started = Date.now();
 console.log(`Storage: ${options.storage}   compute: ${options.compute}`);
 
 // One spec is dropped by copying a file, the other goes through the CLI: the same path from there on.
-mkdirSync(join(options.storage, 'inbox'), { recursive: true });
-copyFileSync(prepare('edits.yaml', edits), join(options.storage, 'inbox', `${edits}.yaml`));
+if (remote) {
+  pangolin(['orch', 'submit', prepare('edits.yaml', edits), '--receipt-timeout', '0s']);
+} else {
+  mkdirSync(join(options.storage, 'inbox'), { recursive: true });
+  copyFileSync(prepare('edits.yaml', edits), join(options.storage, 'inbox', `${edits}.yaml`));
+}
 pangolin(['orch', 'submit', prepare('failing.yaml', failing), '--receipt-timeout', '0s']);
 
-const served = inBackground(['orch', 'serve', '--until-idle', '--compute', options.compute]);
+const served = inBackground(['orch', 'serve', '--until-idle', '--compute', options.compute, ...state]);
 // Every dropped file gets a receipt; from then on the run is there to watch.
-while (!existsSync(join(options.storage, 'receipts', `${edits}.yaml.json`))) await delay(50);
+const admitted = (): boolean =>
+  remote
+    ? spawnSync(command, ['orch', 'status', edits], { cwd: root, stdio: 'ignore', env }).status === 0
+    : existsSync(join(options.storage, 'receipts', `${edits}.yaml.json`));
+let ended = false;
+void served.then(() => (ended = true));
+while (!ended && !admitted()) await delay(remote ? 500 : 50);
 pangolin(['orch', 'watch', edits]);
 if ((await served) !== 0) throw new Error('the controller failed');
 
-const bundles = [edits, failing].map((run) => join(options.storage, 'demo', `${run}.bundle.json`));
+const bundles = [edits, failing].map((run) => join(files, 'demo', `${run}.bundle.json`));
 for (const [index, run] of [edits, failing].entries()) pangolin(['orch', 'audit', run, '--out', bundles[index]!]);
 for (const bundle of bundles) pangolin(['verify', bundle]);
 for (const run of [edits, failing]) pangolin(['orch', 'status', run]);

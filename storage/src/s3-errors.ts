@@ -64,6 +64,12 @@ const rows: readonly Row[] = [
   },
   { when: (f) => f.name === 'EntityTooLarge', code: 'TOO_LARGE', hint: 'The server takes no object of this size.' },
   { when: (f) => f.status === 501, code: 'UNSUPPORTED', hint: 'The server does not know this operation.' },
+  {
+    // A success whose body broke off: the SDK could not read it.
+    when: (f) => f.status !== undefined && f.status < 300,
+    code: 'UNAVAILABLE',
+    hint: 'The answer of the S3 endpoint broke off; try again.',
+  },
   // 409 only remains when it outlived our own retries; 408 and 429 are throttling.
   {
     when: (f) => f.status === undefined || f.status >= 500 || [408, 409, 429].includes(f.status),

@@ -73,7 +73,7 @@ export function docker(...args: readonly string[]): string {
 }
 
 /** Of the test servers; of the controller and of commands, never of a task. */
-const s3Keys = { AWS_ACCESS_KEY_ID: 'testaccess', AWS_SECRET_ACCESS_KEY: 'testsecret' } as const;
+export const s3Keys = { AWS_ACCESS_KEY_ID: 'testaccess', AWS_SECRET_ACCESS_KEY: 'testsecret' } as const;
 
 export interface ServeOptions {
   readonly untilIdle?: boolean;

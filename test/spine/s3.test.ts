@@ -1,7 +1,8 @@
 /** The main job on S3: Ceph RGW as the store, the shipped command, real workers. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { attemptPrefix } from '@pangolin/contracts/layout';
@@ -9,8 +10,9 @@ import type { Lease } from '@pangolin/contracts/lease';
 import type { DispatchManifest } from '@pangolin/contracts/task';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { s3Store } from '@pangolin/storage/s3-store';
+import { faultProxy } from '../storage/fault-proxy.ts';
 import { dbstore, freshPlace, rgw, type S3Server } from '../storage/s3-servers.ts';
-import { blocks, Deployment, dockerSkip, outputs, patch, script, type Compute } from './harness.ts';
+import { blocks, Deployment, dockerSkip, outputs, patch, repository, s3Keys, script, type Compute } from './harness.ts';
 import { poll } from './poll.ts';
 
 async function on(
@@ -84,6 +86,26 @@ for (const compute of ['process', 'docker'] as const) {
   });
 }
 
+test('the demo on S3 with Docker workers', { skip: rgw.skip ?? skipDocker }, async () => {
+  const place = await freshPlace(rgw, { bucket: 'pangolin-spine', prefix: randomUUID() });
+  const storage = `s3://${place.bucket}/${place.prefix}?endpoint=${rgw.endpoint}`;
+  const files = join(repository, '.pangolin', encodeURIComponent(storage));
+  try {
+    const demo = spawn(process.execPath, ['demo/main.ts', '--compute', 'docker', '--storage', storage], {
+      cwd: repository,
+      env: { ...process.env, ...s3Keys },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let text = '';
+    for (const stream of [demo.stdout, demo.stderr]) stream.on('data', (chunk: Buffer) => (text += chunk.toString()));
+    const code = await new Promise<number | null>((resolve) => demo.once('close', resolve));
+    assert.equal(code, 0, text);
+    assert.equal(text.match(/^VERIFIED/gm)?.length, 2, text);
+  } finally {
+    rmSync(files, { recursive: true, force: true });
+  }
+});
+
 async function manifestStores(store: ObjectStore, run: string): Promise<unknown[]> {
   const lines = (await store.get(`runs/${run}/evidence/statements.jsonl`)).toString().trimEnd().split('\n');
   const statements = lines.map((line) => {
@@ -96,6 +118,53 @@ async function manifestStores(store: ObjectStore, run: string): Promise<unknown[
   return statements.flatMap(({ predicateType, predicate }) =>
     predicateType.endsWith('/dispatch/v1') ? [predicate.store] : [],
   );
+}
+
+/** How many objects a run of so many items may write, products aside: design law 10. */
+const objectsMax = (items: number): number => 6 * items + 20;
+
+describe('a whole run over a faulty S3', { skip: rgw.skip ?? false }, () => {
+  test('loses nothing and does nothing twice when every request fails first', async () => {
+    const proxy = await faultProxy(rgw.endpoint);
+    const { deployment, store } = await on(rgw, 'process', proxy.endpoint);
+    try {
+      const ids = ['a', 'b', 'c', 'd'];
+      const items = ids.map((id) => ({ id, ...blocks(script(`echo ${id} >> src/a.txt; echo said`), patch) }));
+      await deployment.cli('orch', 'submit', spec(deployment, 'f', items), '--receipt-timeout', '0s');
+      const tries = new Map<string, number>();
+      proxy.seen.length = 0;
+      proxy.fault = ({ method, path }) => {
+        // Not the races of the probe, which is to fail when the store does not answer.
+        if (decodeURIComponent(path).includes('controller/probe-')) return undefined;
+        const name = `${method} ${path.split('?')[0]}`;
+        const tried = (tries.get(name) ?? 0) + 1;
+        tries.set(name, tried);
+        if (tried === 1) return { kind: 'status', status: 503, code: 'SlowDown' };
+        if (tried === 2) return { kind: 'answer-lost' };
+        if (tried === 3 && method === 'GET') return { kind: 'truncated', bytes: 10 };
+        return undefined;
+      };
+      await deployment.settle();
+      proxy.fault = () => undefined;
+      const status = await deployment.status('f');
+      assert.equal(status.phase, 'succeeded', JSON.stringify(status));
+      assert.deepEqual(
+        status.items.map(({ id, attempts }) => [id, attempts]),
+        ids.map((id) => [id, 1]),
+        'a store that stumbles costs no attempt',
+      );
+      await deployment.verified('f');
+      const written = await keysOf(store);
+      assert.ok(written.length <= objectsMax(ids.length), `${written.length} objects:\n${written.join('\n')}`);
+    } finally {
+      await deployment.dispose();
+      await proxy.close();
+    }
+  });
+});
+
+async function keysOf(store: ObjectStore): Promise<string[]> {
+  return (await store.list('')).objects.map(({ key }) => key);
 }
 
 describe('a controller on S3', { skip: rgw.skip ?? false }, () => {

@@ -55,6 +55,10 @@ const rules: readonly Rule[] = [
     from: 'controller/src/',
     may: ['controller/src/', '@pangolin/contracts/', '@pangolin/storage/', ...nodeBuiltins, 'pino'],
   },
+  {
+    from: 'controller/src/secrets/',
+    may: ['controller/src/secrets/', '@pangolin/contracts/', ...nodeBuiltins, '@aws-sdk/client-secrets-manager'],
+  },
   { from: 'controller/src/plan/', may: ['controller/src/plan/', '@pangolin/contracts/'] },
   {
     from: 'controller/src/store/',

@@ -136,6 +136,17 @@ export const Config = Type.Object(
             },
             closed,
           ),
+          Type.Object(
+            {
+              store: Type.Literal('aws-secrets-manager'),
+              region: Type.String({ pattern: '^[a-z0-9-]{1,40}$' }),
+              endpoint: Type.Optional(Url),
+              prefix: Type.Optional(
+                Type.String({ pattern: '^[A-Za-z0-9/_+=.@-]{1,200}$', description: 'Comes before each name.' }),
+              ),
+            },
+            closed,
+          ),
         ],
         { description: 'Where the values of secrets come from.' },
       ),

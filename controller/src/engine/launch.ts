@@ -179,12 +179,16 @@ async function secretsOfItem({ state, store }: Engine, spec: AdmittedItem): Prom
 
 /** A store that does not answer is no refusal: the start asks it again, and is tried again. */
 async function secretsRefusal(
-  { secrets }: Engine,
+  { secrets, provider }: Engine,
   refs: readonly string[],
   hasOwnUser: boolean,
 ): Promise<{ readonly reason: Reason; readonly message: string } | undefined> {
   if (refs.length > 0 && !hasOwnUser) {
     const message = 'secrets need blocks that run as another user than the worker; serve with --compute docker';
+    return { reason: 'SandboxUnsupported', message };
+  }
+  if (refs.length > 0 && provider.elsewhere) {
+    const message = 'secrets are handed over on this machine only, and tasks of this backend run elsewhere';
     return { reason: 'SandboxUnsupported', message };
   }
   for (const ref of refs) {

@@ -47,6 +47,7 @@ document a line. An error is \`{"error": {"code", "message", "hint"?, "details"?
 | \`orch patch\` | \`{run, item, sha256, size, partial, base64}\`, with \`--apply\` \`applied\` in place of \`base64\` |
 | \`orch outputs\` | \`{run, item, outputs: [{path, sha256, size}], to?}\` |
 | \`orch audit\` | \`{run, bundle, lean}\` |
+| \`orch prove\` | \`{run, item, proof, bytes}\` |
 | \`pipeline\`, \`subagent\`, \`capability\`, \`env list\`; \`show\` | \`{pipelines: [{name, digest, at, actor, versions}]}\` (\`subagents\`, \`capabilities\`, \`envBundles\`), \`{name, digest, spec, versions}\` |
 | \`apply\`, \`import\` | \`{ok: true, dryRun, changes: [{kind, name, change, digest, previous?, diff}]}\`; change is \`added\`, \`changed\` or \`unchanged\` |
 | \`doctor\` | \`{checks: [{name, status: ok\\|warn\\|fail, message, hint?}]}\` |

@@ -35,16 +35,23 @@ export async function* exportBundle(
   options: { readonly lean?: boolean } = {},
 ): AsyncGenerator<BundleFile> {
   const seal = await getSeal(store, runId);
-  const events = await store.get(eventsKey(runId), { maxBytes: LOG_BYTES_MAX });
+  const events = await getEvents(store, runId);
   yield { name: bundleFile.events, body: events };
   yield { name: bundleFile.seal, body: seal };
   if (options.lean === true) return;
   const named = digestsIn(events);
-  yield* statementFiles(await store.get(statementsKey(runId), { maxBytes: LOG_BYTES_MAX }), named);
+  yield* statementFiles(await getStatements(store, runId), named);
   yield* blobFiles(store, [...named.blobs]);
 }
 
-async function getSeal(store: ObjectStore, runId: string): Promise<Buffer> {
+/** `events.jsonl` of a run, and its signed envelopes, one a line. */
+export const getEvents = (store: ObjectStore, runId: string): Promise<Buffer> =>
+  store.get(eventsKey(runId), { maxBytes: LOG_BYTES_MAX });
+export const getStatements = (store: ObjectStore, runId: string): Promise<Buffer> =>
+  store.get(statementsKey(runId), { maxBytes: LOG_BYTES_MAX });
+
+/** @throws PangolinError NOT_FOUND for a run that is unknown or not sealed yet. */
+export async function getSeal(store: ObjectStore, runId: string): Promise<Buffer> {
   try {
     return await store.get(sealKey(runId));
   } catch (cause) {
@@ -123,7 +130,8 @@ async function getBlob(store: ObjectStore, digest: Sha256): Promise<Buffer | und
   }
 }
 
-function* lines(bytes: Buffer): Generator<string> {
+/** Without their line feeds. */
+export function* lines(bytes: Buffer): Generator<string> {
   for (let start = 0; start < bytes.length;) {
     const found = bytes.indexOf(0x0a, start);
     const end = found < 0 ? bytes.length : found;

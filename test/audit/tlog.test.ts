@@ -77,6 +77,45 @@ test('the roots of the Certificate Transparency tree come out, by appending and 
   assert.equal(treeRoot(0, hashAtOf([])).toString('hex'), hash().toString('hex'));
 });
 
+/** The proofs that transparency-dev/merkle publishes for that tree (its proof tests; sizes and indices from 0 here). */
+const ctHashes = {
+  a: '96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7',
+  b: '5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e',
+  c: '6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4',
+  d: 'bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b',
+  e: 'ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0',
+  f: '0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a',
+} as const;
+const { a, b, c, d, e, f } = ctHashes;
+const [one, two, , four] = ctRoots as [string, string, string, string];
+const ctInclusion: readonly [number, number, readonly string[]][] = [
+  [0, 1, []],
+  [0, 8, [a, b, c]],
+  [5, 8, [d, e, four]],
+  [2, 3, [two]],
+  [1, 5, [one, b, d]],
+];
+const ctConsistency: readonly [number, number, readonly string[]][] = [
+  [1, 1, []],
+  [1, 8, [a, b, c]],
+  [6, 8, [f, e, four]],
+  [2, 5, [b, d]],
+];
+
+test('the published proofs of the Certificate Transparency tree are made and verify', () => {
+  const leaves = ctLeaves.map((hex) => Buffer.from(hex, 'hex'));
+  const rootAt = (size: number): Buffer => Buffer.from(ctRoots[size - 1]!, 'hex');
+  const bytes = (proof: readonly string[]): Buffer[] => proof.map((hash) => Buffer.from(hash, 'hex'));
+  for (const [index, size, proof] of ctInclusion) {
+    assert.deepEqual(inclusionProof(index, size, hashAtOf(leaves)), bytes(proof), `${index} of ${size}`);
+    assert.equal(verifyInclusion(index, size, leafHash(leaves[index]!), bytes(proof), rootAt(size)), true);
+  }
+  for (const [first, second, proof] of ctConsistency) {
+    assert.deepEqual(consistencyProof(first, second, hashAtOf(leaves)), bytes(proof), `${first} to ${second}`);
+    assert.equal(verifyConsistency(first, second, bytes(proof), rootAt(first), rootAt(second)), true);
+  }
+});
+
 test('inclusion proofs are those of RFC 6962 for every leaf of every tree up to 40, and verify', () => {
   for (let size = 1; size <= 40; size++) {
     const leaves = leavesOf(size);

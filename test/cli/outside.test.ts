@@ -53,6 +53,12 @@ test('a TSA, witnesses that answer and one that hangs: the seal is attested and 
   assert.deepEqual([report.timestamps, report.cosignatures], [1, 2]);
   assert.ok(report.findings.some(({ code }) => code === 'witnesses-missing'));
 
+  assert.equal(await run('orch prove hello-1/shout'), 'hello-1.shout.proof.json\n');
+  const proven = await run('verify hello-1.shout.proof.json --trust trust.json --run hello-1');
+  assert.match(proven, /^VERIFIED[^]*Item shout of the run hello-1[^]*Guarantee: witnessed[^]*Time: tsa-attested/);
+  await run('orch prove hello-1/nobody', 3);
+  await run('orch prove hello-1', 2);
+
   const { tsaRoots: _, ...without } = document;
   assert.deepEqual((await verify({ ...without, require }, 3)).below, ['timeTier']);
   const all = document.witnessPolicy!.replace(/ 2 one/, ' all one');

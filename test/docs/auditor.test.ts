@@ -44,8 +44,8 @@ function refusing(change: (bundle: string) => void): { readonly blocks: Block[];
 test('every line of the auditor page accepts what the shipped command made', { skip }, () => {
   const { blocks, said } = refusing(() => {});
   assert.deepEqual(blocks, [], said);
-  // The seal; two products of `edit` and one of `use`.
-  assert.equal(said.match(/^Verified OK$/gm)?.length, 1 + 1 + 3, said);
+  // The seal; three products of `edit` and one of `use`.
+  assert.equal(said.match(/^Verified OK$/gm)?.length, 1 + 1 + 4, said);
   assert.match(said, /Verification: OK/);
   assert.match(said, /bundle\/events\.jsonl: OK/);
   assert.match(said, /entry 1 of 2 and 6 events: OK/);

@@ -132,9 +132,10 @@ interface Seal {
 }
 
 test('our own verifier agrees', { skip }, async () => {
-  for (const bundle of ['bundle', 'run-1.json', 'run-2.json']) {
+  for (const bundle of ['bundle', 'run-1.json', 'run-2.json', 'proof.json']) {
     const { code, stdout } = await pangolin(['verify', bundle, '--trust', 'trust.json'], { cwd: deployment.dir });
     assert.equal(code, 0, stdout);
     assert.match(stdout, /tsa-attested/);
+    if (bundle !== 'proof.json') assert.match(stdout, /agent +"outputs\/app\.cdx\.json".*CycloneDX 1\.6, 1 components/);
   }
 });

@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { makeAuthority, serveAuthority } from '../audit/tsa.ts';
 import { pangolin } from '../cli/harness.ts';
 
+const SBOM = JSON.stringify({ bomFormat: 'CycloneDX', specVersion: '1.6', components: [{ name: 'left-pad' }] });
+
 const run = (id: string): string =>
   JSON.stringify({
     id,
@@ -16,7 +18,10 @@ const run = (id: string): string =>
         id: 'edit',
         pipeline: {
           blocks: [
-            { kind: 'script', command: `echo ${id} >> hello.txt; mkdir -p outputs; echo ${id} > outputs/report.txt` },
+            {
+              kind: 'script',
+              command: `echo ${id} >> hello.txt; mkdir -p outputs; echo ${id} > outputs/report.txt; echo '${SBOM}' > outputs/app.cdx.json`,
+            },
             { kind: 'capture', what: 'patch' },
           ],
         },
@@ -31,7 +36,7 @@ const run = (id: string): string =>
 
 export interface Deployment {
   /**
-   * `bundle/` of run-2, `run-1.json` and `run-2.json`; `trust.json` of the auditor, `tsa-chain.pem`; `log/`, and
+   * `bundle/` of run-2, `run-1.json` and `run-2.json`, `proof.json` of run-2/use; `trust.json` of the auditor, `tsa-chain.pem`; `log/`, and
    * `older`, its checkpoint after run-1.
    */
   readonly dir: string;
@@ -71,6 +76,7 @@ export async function deploy(): Promise<Deployment> {
     if (id === 'run-1') copyFileSync(at('storage/log/checkpoint'), at('older'));
   }
   await command('orch audit run-2 --out bundle');
+  await command('orch prove run-2/use --out proof.json');
   writeFileSync(at('tsa-root.pem'), authority.rootPem);
   writeFileSync(at('tsa-chain.pem'), authority.signerPem + authority.rootPem);
   writeFileSync(at('trust.json'), await command('trust export --tsa-certificates tsa-root.pem'));

@@ -19,8 +19,11 @@ export interface Story {
   readonly plan: Json;
 }
 
-/** A full bundle. @param runId also makes its contents differ from those of other runs. */
-export function tell(keys: ForgeKeys, runId = 'run-1'): Story {
+/**
+ * A full bundle. @param runId also makes its contents differ from those of other runs.
+ * @param more further products of the last item.
+ */
+export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<string, string>> = {}): Story {
   const pipeline = {
     blocks: [
       { command: 'make', kind: 'script' },
@@ -222,7 +225,7 @@ export function tell(keys: ForgeKeys, runId = 'run-1'): Story {
     notes: { sha256: sha(notes), from: { itemId: 'edit', output: 'outputs/notes/a.txt' } },
     patch: { sha256: sha(patch), from: { itemId: 'edit', output: 'patch' } },
   });
-  reconcile('apply', 'done', 'Succeeded', { 'outputs/result.bin': `\u0000binary of ${runId}` });
+  reconcile('apply', 'done', 'Succeeded', { 'outputs/result.bin': `\u0000binary of ${runId}`, ...more });
   emit({
     kind: 'run.completed',
     status: 'failed',

@@ -1,104 +1,21 @@
 /** Class H of evidence.md §8: tokens forged and bent, none of which may pass for an honest one. */
 import assert from 'node:assert/strict';
-import { createHash, createPrivateKey, sign, X509Certificate, type KeyObject } from 'node:crypto';
+import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
-import { context, der, DerReader, oid, sequence, setOf, TAG, unsigned } from '@pangolin/contracts/der';
-import {
-  readTimeStamp,
-  smallerSignature,
-  timeStampBytes,
-  timeStampRequest,
-  TST_INFO,
-  type HashName,
-  type TimeStamp,
-} from '@pangolin/contracts/time-stamp';
+import { der, DerReader, oid, sequence, TAG } from '@pangolin/contracts/der';
+import { readTimeStamp, timeStampRequest, TST_INFO, type HashName } from '@pangolin/contracts/time-stamp';
 import { normaliseTimeStamp } from '@pangolin/controller/audit/timestamps/normalise';
 import { memoryReader } from '@pangolin/verify/readers/memory';
 import { readAuthorities, type TrustedAuthority } from '@pangolin/verify/time-stamp/authorities';
 import { checkTimeStamp } from '@pangolin/verify/time-stamp/check';
 import { verifyBundle } from '@pangolin/verify/verify';
 import { makeAuthority, reply, type Authority } from '../audit/tsa.ts';
+import { attribute, essOf, forgeToken, INT, type Bend } from './forge-token.ts';
 import { forgeKeys, sealOf, trustOf, type Files, type Json } from './forge.ts';
 import { tell } from './story.ts';
 
-const HASH: Readonly<Record<string, Buffer>> = {
-  sha1: oid('1.3.14.3.2.26'),
-  sha256: oid('2.16.840.1.101.3.4.2.1'),
-  sha512: oid('2.16.840.1.101.3.4.2.3'),
-};
-const INT = (value: number): Buffer => unsigned(BigInt(value));
 const trusting = (...authorities: readonly Authority[]): TrustedAuthority[] =>
   readAuthorities(trustOf(forgeKeys(), (each) => (each.tsaRoots = authorities.map(({ rootPem }) => rootPem))));
-
-interface Bend {
-  readonly imprintOf?: Buffer;
-  readonly imprintHash?: string;
-  readonly genTime?: string;
-  readonly ess?: (certificate: Buffer) => Buffer | undefined;
-  readonly contentType?: Buffer | null;
-  readonly messageDigest?: Buffer | null;
-  readonly certificates?: (signer: Buffer) => Buffer[];
-  readonly key?: KeyObject;
-  readonly more?: readonly Buffer[];
-  readonly stamp?: (stamp: TimeStamp) => TimeStamp;
-  readonly high?: boolean;
-}
-
-const attribute = (id: string, value: Buffer): Buffer => sequence(oid(id), setOf([value]));
-const essOf = (certificate: Buffer, hash = 'sha256'): Buffer =>
-  sequence(sequence(sequence(der(TAG.octetString, createHash(hash).update(certificate).digest()))));
-
-/** A token of this authority as it could be made by whoever has its key: consistent but for what is bent. */
-function forge(authority: Authority, signature: Buffer, bend: Bend = {}): Buffer {
-  const certificate = new X509Certificate(authority.signerPem).raw;
-  const imprintHash = bend.imprintHash ?? 'sha256';
-  const imprint = createHash(imprintHash)
-    .update(bend.imprintOf ?? signature)
-    .digest();
-  const info = sequence(
-    INT(1),
-    oid('1.2.3.4.1'),
-    sequence(sequence(HASH[imprintHash]!), der(TAG.octetString, imprint)),
-    INT(42),
-    der(TAG.generalizedTime, Buffer.from(bend.genTime ?? '20270601100000Z')),
-  );
-  const ess = bend.ess === undefined ? essOf(certificate) : bend.ess(certificate);
-  const type = bend.contentType === undefined ? TST_INFO : bend.contentType;
-  const digest = bend.messageDigest === undefined ? createHash('sha256').update(info).digest() : bend.messageDigest;
-  const attributes = [
-    ...(type ? [attribute('1.2.840.113549.1.9.3', type)] : []),
-    ...(digest ? [attribute('1.2.840.113549.1.9.4', der(TAG.octetString, digest))] : []),
-    ...(ess ? [attribute('1.2.840.113549.1.9.16.2.47', ess)] : []),
-    ...(bend.more ?? []),
-  ];
-  const fields = new DerReader(certificate).into(TAG.sequence).into(TAG.sequence);
-  fields.next(context(0));
-  const serial = fields.next(TAG.integer).content;
-  fields.next(TAG.sequence);
-  const issuer = fields.next(TAG.sequence).bytes;
-  const key = bend.key ?? createPrivateKey(authority.signerKeyPem);
-  const made = sign('sha256', setOf(attributes), key);
-  const curve = key.asymmetricKeyDetails?.namedCurve;
-  const low = curve === undefined ? made : smallerSignature(made, curve);
-  const stamp: TimeStamp = {
-    info,
-    certificates: bend.certificates?.(certificate) ?? [certificate],
-    issuer,
-    serial,
-    hash: 'sha256',
-    attributes,
-    algorithm: curve === undefined ? 'rsa' : 'ecdsa',
-    signature: bend.high === true ? higher(low) : low,
-  };
-  return timeStampBytes(bend.stamp?.(stamp) ?? stamp);
-}
-
-const N = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
-function higher(signature: Buffer): Buffer {
-  const pair = new DerReader(signature).into(TAG.sequence);
-  const [r, s] = pair.all(TAG.integer).map(({ content }) => BigInt(`0x${content.toString('hex')}`));
-  return sequence(unsigned(r!), unsigned(N - s!));
-}
 
 const signature = Buffer.from('the signature of a seal');
 
@@ -166,8 +83,8 @@ const bends: Readonly<Record<string, readonly [Bend, RegExp]>> = {
 for (const [name, [bend, why]] of Object.entries(bends)) {
   test(`a token with ${name} is refused`, () => {
     const { authority, authorities } = shared();
-    assert.ok(checkTimeStamp(forge(authority, signature), signature, authorities) > 0);
-    assert.ok(refuses(forge(authority, signature, bend), authorities, why));
+    assert.ok(checkTimeStamp(forgeToken(authority, signature), signature, authorities) > 0);
+    assert.ok(refuses(forgeToken(authority, signature, bend), authorities, why));
   });
 }
 
@@ -203,31 +120,31 @@ const profiles: Readonly<Record<string, readonly [string, RegExp]>> = {
 for (const [name, [extensions, why]] of Object.entries(profiles)) {
   test(`a token of a signer ${name} is refused`, () => {
     using authority = makeAuthority({ extensions });
-    assert.ok(refuses(forge(authority, signature), trusting(authority), why));
+    assert.ok(refuses(forgeToken(authority, signature), trusting(authority), why));
   });
 }
 
 test('a look-alike with equal names and serial number is a stranger', () => {
   const { authority, authorities } = shared();
   using alike = makeAuthority();
-  assert.ok(refuses(forge(alike, signature), authorities, /does not know/));
+  assert.ok(refuses(forgeToken(alike, signature), authorities, /does not know/));
   const stolen = createPrivateKey(alike.signerKeyPem);
-  assert.ok(refuses(forge(authority, signature, { key: stolen }), authorities, /does not verify/));
+  assert.ok(refuses(forgeToken(authority, signature, { key: stolen }), authorities, /does not verify/));
   const pinned = { ...authorities[0]!, signer: new X509Certificate(alike.signerPem).raw };
-  assert.ok(refuses(forge(authority, signature), [pinned], /does not know/));
+  assert.ok(refuses(forgeToken(authority, signature), [pinned], /does not know/));
 });
 
 test('an issuer that may not issue, or not so deep, is refused, and an intermediate has to be trusted', () => {
   using authority = makeAuthority({ intermediate: true });
-  assert.ok(refuses(forge(authority, signature), trusting(authority), /does not know/));
+  assert.ok(refuses(forgeToken(authority, signature), trusting(authority), /does not know/));
   const chain = [authority.rootPem, authority.intermediatePem!];
   const whole = readAuthorities(trustOf(forgeKeys(), (each) => (each.tsaRoots = chain)));
-  assert.ok(checkTimeStamp(forge(authority, signature), signature, whole) > 0);
+  assert.ok(checkTimeStamp(forgeToken(authority, signature), signature, whole) > 0);
 });
 
 test('status, version and second signer have no place in the form', () => {
   const { authority, authorities } = shared();
-  const token = forge(authority, signature);
+  const token = forgeToken(authority, signature);
   const [status, content] = new DerReader(DerReader.one(token, TAG.sequence).content).all();
   const withStatus = (...parts: Buffer[]): Buffer => sequence(sequence(...parts), content!.bytes);
   assert.ok(refuses(withStatus(INT(1)), authorities, /answered with status 1/));
@@ -256,7 +173,7 @@ test('a seal is attested by its token, and the token decides over a revoked key'
   const stamped = (genTime: string): Files => {
     const file = (seal: Json): void => {
       const over = Buffer.from(seal.dsseEnvelope.signatures[0].sig, 'base64');
-      const signedTimestamp = forge(authority, over, { genTime }).toString('base64');
+      const signedTimestamp = forgeToken(authority, over, { genTime }).toString('base64');
       seal.verificationMaterial.timestampVerificationData = { rfc3161Timestamps: [{ signedTimestamp }] };
     };
     return new Map(files).set('seal.sigstore.json', sealOf(keys, files.get('events.jsonl')!, { file }));
@@ -302,13 +219,15 @@ test('a token of another seal, two equal tokens and tokens out of order are refu
     return failure ?? timestamps;
   };
   const pair = (over: Buffer): Buffer[] =>
-    ['20270601100000Z', '20270601100001Z'].map((genTime) => forge(authority, over, { genTime })).sort(Buffer.compare);
+    ['20270601100000Z', '20270601100001Z']
+      .map((genTime) => forgeToken(authority, over, { genTime }))
+      .sort(Buffer.compare);
   assert.equal(await check((over) => pair(over)), 2);
   assert.equal(await check((over) => pair(over).reverse()), 'structure');
   assert.equal(
     await check((over) => [pair(over)[0]!, pair(over)[0]!].map((each, _, [first]) => first ?? each)),
     'time',
   );
-  assert.equal(await check(() => [forge(authority, Buffer.from('another signature'))]), 'time');
-  assert.equal(await check((over) => [forge(authority, over), Buffer.from('bad')].sort(Buffer.compare)), 'time');
+  assert.equal(await check(() => [forgeToken(authority, Buffer.from('another signature'))]), 'time');
+  assert.equal(await check((over) => [forgeToken(authority, over), Buffer.from('bad')].sort(Buffer.compare)), 'time');
 });

@@ -6,8 +6,10 @@ import type { OpenAnchor } from './anchor/anchor.ts';
 import type { BundleReader } from './bundle-reader.ts';
 import type { LogLines } from './log-lines.ts';
 import type { Plan } from './plan.ts';
+import type { ProofDocument } from './proof/document.ts';
+import type { ItemStory } from './proof/item-story.ts';
 import type { ReplayResult } from './replay.ts';
-import type { Fact, Finding, FindingCode } from './report.ts';
+import type { DependencyEvidence, Fact, Finding, FindingCode } from './report.ts';
 import type { SigstoreFile } from './sigstore-file.ts';
 import type { Trust, TrustedKey, TrustedLogKey } from './trust-file.ts';
 
@@ -39,6 +41,7 @@ export class Context {
   readonly now: number;
   readonly findings: Finding[] = [];
   readonly facts: Fact[] = [];
+  readonly dependencies: DependencyEvidence[] = [];
 
   /** Name → size. */
   files: ReadonlyMap<string, number> = new Map();
@@ -62,6 +65,9 @@ export class Context {
   plan: Plan | undefined;
   withheldExtensions = 0;
   replay: ReplayResult | undefined;
+  /** Instead of a log, where the evidence of one item is verified. */
+  proof: ProofDocument | undefined;
+  item: ItemStory | undefined;
   blobs = { present: 0, withheld: 0 };
   statements = { present: 0, withheld: 0, signed: 0 };
 

@@ -2,6 +2,7 @@
 import { plural } from './checks/check.ts';
 import type { Context } from './context.ts';
 import type { Attempt, ReplayResult } from './replay.ts';
+import { quote } from './refusal.ts';
 import type { WorkerResult } from './result.ts';
 import type { DispatchStatement } from './statements.ts';
 import { canonical } from '@pangolin/contracts/canonical';
@@ -36,6 +37,14 @@ export function describe(
   const asserted = results.filter((result) => result.asserted).length;
   if (asserted > 0)
     fact('agent', `${plural(asserted, 'result')} with a summary of the blocks' own, which nobody checked.`);
+  for (const { itemId, attempt, name, format, version, components, tier } of context.dependencies) {
+    const said =
+      components === undefined ? 'not in the bundle or not readable' : `${version}, ${components} components`;
+    fact(
+      'agent',
+      `${quote(name)} of attempt ${attempt} of ${quote(itemId)} lists dependencies: ${format} ${said} (tier ${tier}).`,
+    );
+  }
   sandboxFindings(context, [...dispatches.values()]);
 }
 

@@ -1,20 +1,26 @@
 /** A report as a checklist that needs no manual. */
+import { plural } from './checks/check.ts';
 import { formatDuration } from '@pangolin/contracts/units';
 import { checkIds, type Report } from './report.ts';
+import { proofChecks } from './proof/checks.ts';
 import { checks } from './verify.ts';
 
 const marks = { true: '✓', false: '✗', 'n/a': '–' } as const;
 
 const verdicts: Readonly<Record<Report['verdict'], string>> = {
   verified: 'VERIFIED. Every check that applies holds.',
-  failed: 'FAILED. This bundle is not the evidence that was sealed; do not rely on anything in it.',
+  failed: 'FAILED. This is not the evidence that was sealed; do not rely on anything in it.',
   incomplete: 'INCOMPLETE. Nothing wrong was found, but not everything could be checked: see the lines with –.',
 };
 
 export function renderReport(report: Report): string {
-  const titles = new Map(checks.map(({ id, title }) => [id, title]));
+  const titles = new Map((report.item ? proofChecks : checks).map(({ id, title }) => [id, title]));
   const lines = [verdicts[report.verdict], ''];
   if (report.run) lines.push(...runLines(report.run), '');
+  if (report.item) {
+    const { id, run, origin, outcome, attempts } = report.item;
+    lines.push(printable(`Item ${id} of the run ${run} of ${origin}: ${outcome}, ${plural(attempts, 'attempt')}.`), '');
+  }
   for (const id of checkIds) {
     const { result, detail } = report.checks[id];
     lines.push(`${marks[String(result) as keyof typeof marks]} ${titles.get(id)!}.`, `    ${printable(detail)}`);
@@ -40,17 +46,20 @@ function runLines(run: NonNullable<Report['run']>): string[] {
   ];
 }
 
-function claimLines({ claim, guarantee, timeTier, sealDelayMs, blobs, statements }: Report): string[] {
+function claimLines({ item, claim, guarantee, timeTier, sealDelayMs, blobs, statements }: Report): string[] {
   const evident = claim === 'tamper-evident';
   return [
     `Claim: ${claim}. ${evident ? 'Not even the operator could have changed it unnoticed.' : 'Nobody without the keys of the operator could have changed it.'}`,
     `Guarantee: ${guarantee}. ${guarantees[guarantee]}`,
     `Time: ${timeTier}. ${timeTier === 'asserted' ? 'The times are the word of the operator.' : 'A time-stamping authority attests when it was sealed.'}`,
     ...(sealDelayMs === undefined ? [] : [`Sealed ${formatDuration(sealDelayMs)} after the run was completed.`]),
-    `Content: ${blobs.withheld} of ${blobs.present + blobs.withheld} blobs and ${statements.withheld} of ` +
-      `${statements.present + statements.withheld} statements are withheld; the log names them by digest.`,
+    ...(item ? [] : [contentLine(blobs, statements)]),
   ];
 }
+
+const contentLine = (blobs: Report['blobs'], statements: Report['statements']): string =>
+  `Content: ${blobs.withheld} of ${blobs.present + blobs.withheld} blobs and ${statements.withheld} of ` +
+  `${statements.present + statements.withheld} statements are withheld; the log names them by digest.`;
 
 const guarantees: Readonly<Record<Report['guarantee'], string>> = {
   detect: 'No third party vouches for it: whoever holds all keys of the deployment could have written another history.',

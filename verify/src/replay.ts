@@ -10,11 +10,13 @@
  * ```
  * Every other step is refused. Closure (step 9) is followed on the way and reported apart.
  */
+import { dependencyFormatOf, type DependencyFormat } from '@pangolin/contracts/dependency-document';
 import type { Sha256 } from '@pangolin/contracts/digest';
 import type { RunEvent } from '@pangolin/contracts/run-log';
 import { closureProblem, type Producers } from './closure.ts';
 import { isLost, unmetDependency, type Outcome } from './dependencies.ts';
 import { workspaceOf, type Plan, type PlannedItem } from './plan.ts';
+import { DigestIndex, DigestMap } from './digest-index.ts';
 import { quote, refuse } from './refusal.ts';
 import { isObject } from './shape.ts';
 
@@ -43,6 +45,15 @@ export interface Attempt {
   result?: Sha256;
 }
 
+/** A product whose name says that it is dependency evidence. */
+export interface DependencyProduct {
+  readonly attempt: Attempt;
+  /** `outputs/<path>`. */
+  readonly name: string;
+  readonly format: DependencyFormat;
+  readonly sha256: Sha256;
+}
+
 export interface ReplayResult {
   readonly submitted: Of<'run.submitted'>;
   /** Absent while the run goes on. */
@@ -52,12 +63,13 @@ export interface ReplayResult {
   readonly items: number;
   readonly attempts: readonly Attempt[];
   /** Payload digest → the attempt that it is of. */
-  readonly dispatches: ReadonlyMap<Sha256, Attempt>;
-  readonly provenances: ReadonlyMap<Sha256, Attempt>;
+  readonly dispatches: Pick<DigestMap<Attempt>, 'get' | 'size'>;
+  readonly provenances: Pick<DigestMap<Attempt>, 'get' | 'size'>;
   /** The items that are known, by id: those of the plan and of every extension that is in the bundle. */
   readonly planned: ReadonlyMap<string, PlannedItem>;
   /** Every other digest that events name: plan, extensions, submission, results, egress logs, products, given inputs; and workspaces. */
-  readonly blobs: ReadonlySet<Sha256>;
+  readonly blobs: Pick<DigestIndex, 'has' | 'size'>;
+  readonly dependencies: readonly DependencyProduct[];
   readonly edges: number;
   /** Edges from the submission that nothing in the bundle confirms. */
   readonly unconfirmedEdges: number;
@@ -81,9 +93,10 @@ export class Replay {
   readonly #items = new Map<string, ItemState>();
   readonly #attempts: Attempt[] = [];
   readonly #running = new Map<string, Attempt>();
-  readonly #dispatches = new Map<Sha256, Attempt>();
-  readonly #provenances = new Map<Sha256, Attempt>();
-  readonly #blobs = new Set<Sha256>();
+  readonly #dispatches = new DigestMap<Attempt>();
+  readonly #provenances = new DigestMap<Attempt>();
+  readonly #blobs = new DigestIndex();
+  readonly #dependencies: DependencyProduct[] = [];
   readonly #counts = { done: 0, failed: 0, skipped: 0, cancelled: 0, denied: 0 };
   #submitted: Of<'run.submitted'> | undefined;
   #completed: Of<'run.completed'> | undefined;
@@ -232,11 +245,12 @@ export class Replay {
     const planned = this.#planned.get(event.itemId);
     if (planned?.executor === 'approval') refuse(`${where}: ${quote(event.itemId)} is an approval and runs nothing`);
     this.#demandReady(where, event.itemId, planned);
-    if (this.#dispatches.has(event.dispatch.sha256)) refuse(`${where}: its dispatch statement was used before`);
     const attempt = { itemId: event.itemId, attempt: event.attempt, firedLine: event.seq };
+    if (!this.#dispatches.add(event.dispatch.sha256, attempt)) {
+      refuse(`${where}: its dispatch statement was used before`);
+    }
     this.#attempts.push(attempt);
     this.#running.set(event.itemId, attempt);
-    this.#dispatches.set(event.dispatch.sha256, attempt);
     this.#move(event.itemId, item, 'running');
     item.attempt = event.attempt;
     for (const input of Object.values(event.inputs)) {
@@ -280,8 +294,9 @@ export class Replay {
     attempt.reconciledLine = event.seq;
     this.#running.delete(event.itemId);
     if (event.provenance) {
-      if (this.#provenances.has(event.provenance.sha256)) refuse(`${where}: its provenance statement was used before`);
-      this.#provenances.set(event.provenance.sha256, attempt);
+      if (!this.#provenances.add(event.provenance.sha256, attempt)) {
+        refuse(`${where}: its provenance statement was used before`);
+      }
     }
     if (event.result) {
       attempt.result = event.result.sha256;
@@ -289,6 +304,10 @@ export class Replay {
     }
     if (event.egress) this.#blobs.add(event.egress.sha256);
     for (const output of outputs) this.#blobs.add(output.sha256);
+    for (const name in event.outputs) {
+      const format = dependencyFormatOf(name);
+      if (format) this.#dependencies.push({ attempt, name, format, sha256: event.outputs[name]!.sha256 });
+    }
     this.#move(event.itemId, item, event.status === 'waiting' ? 'asking' : event.status);
     item.reason = event.reason;
     item.outputs = event.outputs;
@@ -385,6 +404,7 @@ export class Replay {
       dispatches: this.#dispatches,
       provenances: this.#provenances,
       blobs: this.#blobs,
+      dependencies: this.#dependencies,
       edges: this.#edges,
       unconfirmedEdges: this.#unconfirmedEdges,
       ...(this.#closureProblem !== undefined && { closureProblem: this.#closureProblem }),

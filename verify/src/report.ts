@@ -1,4 +1,6 @@
 /** What a verification answers. The JSON form is this, as it is. */
+import type { DependencyFormat } from '@pangolin/contracts/dependency-document';
+import type { Sha256 } from '@pangolin/contracts/digest';
 import type { Counts } from './replay.ts';
 
 export const REPORT_SCHEMA = 'pangolin-verify-report/1';
@@ -61,12 +63,29 @@ export type FindingCode =
   | 'key-expired'
   | 'completed-in-the-future'
   | 'sandbox-weaker-than-asked'
-  | 'shared-user';
+  | 'shared-user'
+  | 'later-events-unknown'
+  | 'dependencies-unreadable';
 
 /** Something that an auditor should know and that is no failure. */
 export interface Finding {
   readonly code: FindingCode;
   readonly message: string;
+}
+
+/** A CycloneDX or SPDX document that a block left among its outputs. */
+export interface DependencyEvidence {
+  readonly itemId: string;
+  readonly attempt: number;
+  /** `outputs/<path>`. */
+  readonly name: string;
+  readonly sha256: Sha256;
+  readonly format: DependencyFormat;
+  /** Sealed by digest, and the word of the block: nobody checked what it lists. */
+  readonly tier: 'recorded';
+  /** As the document says; absent when it is withheld or cannot be read. */
+  readonly version?: string;
+  readonly components?: number;
 }
 
 /** Who observed a fact. The controller signs all of them; what the worker or a block says stays their word. */
@@ -109,8 +128,17 @@ export interface Report {
     readonly submittedAt: string;
     readonly completedAt?: string;
   };
+  /** Instead of `run`, where the evidence of one item was verified. */
+  readonly item?: {
+    readonly id: string;
+    readonly run: string;
+    readonly origin: string;
+    readonly outcome: string;
+    readonly attempts: number;
+  };
   /** Trusted time of the seal minus the completion of the run: how long it could still have been rewritten unseen. */
   readonly sealDelayMs?: number;
+  readonly dependencies: readonly DependencyEvidence[];
   readonly facts: readonly Fact[];
 }
 

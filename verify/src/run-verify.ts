@@ -5,15 +5,17 @@ import { setFlagsFromString } from 'node:v8';
 import { isPangolinError, messageOf, PangolinError } from '@pangolin/contracts/errors';
 import type { TrustDocument } from '@pangolin/contracts/trust';
 import { credentialsOf, openS3Anchor } from './anchor/s3.ts';
-import { openBundle } from './readers/open.ts';
+import { openBundle, readIfProof } from './readers/open.ts';
 import { renderReport } from './render.ts';
-import { exitCodeOf } from './report.ts';
+import { exitCodeOf, type Report } from './report.ts';
 import { parseTrustFile } from './trust-file.ts';
-import { verifyBundle } from './verify.ts';
+import { verifyProof } from './proof/verify-proof.ts';
+import { verifyBundle, type VerifyOptions } from './verify.ts';
 
 const USAGE = `Usage: pangolin-verify BUNDLE [--trust FILE] [--run ID] [--anchor live|off] [-o json]
 
-Checks a bundle of evidence, offline unless you ask for the anchor. BUNDLE is a directory, a tar archive or a JSON document.
+Checks a bundle of evidence, offline unless you ask for the anchor. BUNDLE is a directory, a tar archive or a
+JSON document; or the proof of one item.
 
   --trust FILE   the keys that you trust; get it another way than the bundle
   --run ID       the run that the bundle has to be of
@@ -46,22 +48,30 @@ export async function runVerify(argv: readonly string[], output: Output = proces
       return 0;
     }
     const trust = options.trust === undefined ? undefined : await readTrust(options.trust);
-    const { reader, close } = await openBundle(options.bundle);
-    try {
-      const report = await verifyBundle(reader, trust, {
-        ...(options.run !== undefined && { expectRun: options.run }),
-        ...(options.live && { openAnchor: (anchor) => openS3Anchor(anchor, credentialsOf(process.env)) }),
-      });
-      output.stdout(options.json ? `${JSON.stringify(report, null, 2)}\n` : renderReport(report));
-      return exitCodeOf(report);
-    } finally {
-      await close();
-    }
+    const { bundle, run, live } = options;
+    const report = await verifyFile(bundle, trust, {
+      ...(run !== undefined && { expectRun: run }),
+      ...(live && { openAnchor: (anchor) => openS3Anchor(anchor, credentialsOf(process.env)) }),
+    });
+    output.stdout(options.json ? `${JSON.stringify(report, null, 2)}\n` : renderReport(report));
+    return exitCodeOf(report);
   } catch (error) {
     const hint = isPangolinError(error) && error.hint !== undefined ? `\n${error.hint}` : '';
     output.stderr(`${messageOf(error)}${hint}\n`);
     // Whatever kept the evidence from being read, 1 would say that it was read and does not hold.
     return 2;
+  }
+}
+
+/** The bundle of a run, or the proof of one item. */
+async function verifyFile(path: string, trust: TrustDocument | undefined, options: VerifyOptions): Promise<Report> {
+  const proof = await readIfProof(path);
+  if (proof) return verifyProof(proof, trust, options);
+  const { reader, close } = await openBundle(path);
+  try {
+    return await verifyBundle(reader, trust, options);
+  } finally {
+    await close();
   }
 }
 

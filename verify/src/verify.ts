@@ -61,7 +61,18 @@ export function verifyBundle(
 }
 
 /** @param overruled a check whose refusal is passed over: how tests show that no other check would have noticed. */
-export async function verifyWith(
+export function verifyWith(
+  reader: BundleReader,
+  trust: TrustDocument | undefined,
+  options: VerifyOptions,
+  overruled?: CheckId,
+): Promise<Report> {
+  return runChecks(checks, reader, trust, options, overruled);
+}
+
+/** Every check in order, up to the first that does not hold. @param checks one for every id. */
+export async function runChecks(
+  checks: readonly Check[],
   reader: BundleReader,
   trust: TrustDocument | undefined,
   options: VerifyOptions,
@@ -155,7 +166,19 @@ function report(context: Context, results: Record<CheckId, CheckResult>, failure
         ...(replay.completed && { completedAt: replay.completed.at }),
       },
     }),
+    ...(context.item &&
+      context.proof &&
+      context.seal && {
+        item: {
+          id: context.proof.itemId,
+          run: context.seal.runId,
+          origin: context.seal.logOrigin,
+          outcome: context.item.outcome,
+          attempts: context.item.attempts.length,
+        },
+      }),
     ...(sealedAt !== undefined && context.seal && { sealDelayMs: sealedAt - Date.parse(context.seal.completedAt) }),
+    dependencies: context.dependencies,
     facts: context.facts,
   };
 }

@@ -20,5 +20,6 @@ export const orch = group('Serve, submit and follow runs', {
   answer: async () => (await import('./orch/answer.ts')).answer,
   close: async () => (await import('./orch/close.ts')).close,
   schedule: async () => (await import('./orch/schedule.ts')).schedule,
+  prove: async () => (await import('./orch/prove.ts')).prove,
   audit: async () => (await import('./orch/audit.ts')).audit,
 });

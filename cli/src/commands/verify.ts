@@ -12,7 +12,7 @@ export const verify = command({
     bundle: {
       type: 'positional',
       description:
-        'A directory, tar archive or JSON document. Exit 0 verified, 1 failed, 2 unusable, 3 below what the trust file requires, 4 incomplete.',
+        'A directory, tar archive or JSON document, or the proof of an item. Exit 0 verified, 1 failed, 2 unusable, 3 below what the trust file requires, 4 incomplete.',
     },
     trust: {
       type: 'string',

@@ -59,24 +59,33 @@ async function checkAttestation(
   digest: Sha256,
   attempt: Attempt,
 ): Promise<string | undefined> {
-  const { files, trust } = context;
+  const { files } = context;
   if (files.get(name)! > SIGSTORE_BYTES_MAX) refuse(`${quote(name)} is too large`);
   const file = readSigstoreFile(quote(name), await context.reader.read(name), 'unlogged');
   if (sha256(file.payload) !== digest) refuse(`${quote(name)} holds another statement than its name says`);
   if (!files.has(bundleFile.dispatch(digest)) && !files.has(bundleFile.provenance(digest))) {
     refuse(`${quote(name)} is the signature of a statement that is not in the bundle`);
   }
-  if (file.timestamps.length > 0)
-    refuse(`${quote(name)} carries a time stamp, which cannot be checked by this version`);
-  if (!rebuilt(file).equals(file.bytes)) refuse(`${quote(name)} holds something besides its signed statement`);
-  if (!isLowS(file.signature)) refuse(`the signature in ${quote(name)} is not in the form that is written`);
-  if (!trust) return undefined;
-  if (!trust.signers.has(file.keyid)) return file.keyid;
-  const key = signerOf(quote(name), file, trust, 'attest');
-  if (!isSigned(file, key)) refuse(`the signature in ${quote(name)} is not one of its key over its content`);
   const isDispatch = context.replay!.dispatches.get(digest) === attempt;
   const line = readLine(context.lines!, isDispatch ? attempt.firedLine : attempt.reconciledLine!);
-  checkKeyUse(context, quote(name), key, Date.parse(line.at));
+  return checkSigned(context, quote(name), file, Date.parse(line.at));
+}
+
+/**
+ * That a statement is signed as it has to be. The key id when the trust file has no such key.
+ * @param at milliseconds since 1970: when the log says that it was made.
+ * @throws Refusal
+ */
+export function checkSigned(context: Context, what: string, file: SigstoreFile, at: number): string | undefined {
+  const { trust } = context;
+  if (file.timestamps.length > 0) refuse(`${what} carries a time stamp, which cannot be checked by this version`);
+  if (!rebuilt(file).equals(file.bytes)) refuse(`${what} holds something besides its signed statement`);
+  if (!isLowS(file.signature)) refuse(`the signature in ${what} is not in the form that is written`);
+  if (!trust) return undefined;
+  if (!trust.signers.has(file.keyid)) return file.keyid;
+  const key = signerOf(what, file, trust, 'attest');
+  if (!isSigned(file, key)) refuse(`the signature in ${what} is not one of its key over its content`);
+  checkKeyUse(context, what, key, at);
   return undefined;
 }
 

@@ -1,11 +1,13 @@
 import { isUtf8 } from 'node:buffer';
 import { bundleFile } from '@pangolin/contracts/bundle';
 import { sha256, type Sha256 } from '@pangolin/contracts/digest';
+import { DEPENDENCY_DOCUMENT_BYTES_MAX } from '@pangolin/contracts/dependency-document';
 import { OUTPUT_JSON_BYTES_MAX } from '@pangolin/contracts/limits';
 import type { Context } from '../context.ts';
 import { describe } from '../facts.ts';
 import { quote, refuse } from '../refusal.ts';
-import type { Attempt, ReplayResult } from '../replay.ts';
+import { readDependencies } from '../dependency-document.ts';
+import type { Attempt, DependencyProduct, ReplayResult } from '../replay.ts';
 import { readResult, resultProblem, type WorkerResult } from '../result.ts';
 import {
   dispatchProblem,
@@ -67,6 +69,7 @@ export const blobs: Check = {
     }
     context.blobs = { present: present.blobs, withheld: named.size - present.blobs };
     context.statements = { present: present.statements, withheld: statements - present.statements, signed: 0 };
+    for (const product of replay.dependencies) await readDependencyProduct(context, product);
     describe(context, replay, dispatches, results);
     return verdict(replay, context);
   },
@@ -105,6 +108,29 @@ function viewOf(context: Context, attempt: Attempt): AttemptView {
   }
   const planned = context.replay!.planned.get(attempt.itemId);
   return { fired, ...(reconciled && { reconciled }), ...(planned && { planned }) };
+}
+
+/** Nothing but its digest is checked: what it says is the word of the block that wrote it. */
+async function readDependencyProduct(context: Context, { attempt, name, format, sha256 }: DependencyProduct) {
+  const file = bundleFile.blob(sha256);
+  const size = context.files.get(file);
+  const readable = size !== undefined && size <= DEPENDENCY_DOCUMENT_BYTES_MAX;
+  const summary = readable ? readDependencies(format, await context.reader.read(file)) : undefined;
+  context.dependencies.push({
+    itemId: attempt.itemId,
+    attempt: attempt.attempt,
+    name,
+    sha256,
+    format,
+    tier: 'recorded',
+    ...summary,
+  });
+  if (readable && !summary) {
+    context.find(
+      'dependencies-unreadable',
+      `${quote(name)} of ${nameOf(attempt)} is named as a ${format} document and is none.`,
+    );
+  }
 }
 
 async function checkResult(context: Context, attempt: Attempt): Promise<WorkerResult | undefined> {

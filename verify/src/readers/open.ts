@@ -1,6 +1,7 @@
 /** Opens what the user names: a directory, a ustar archive or a JSON document. */
 import { open, readFile, stat as statOf } from 'node:fs/promises';
 import { PangolinError } from '@pangolin/contracts/errors';
+import { looksLikeProof, PROOF_BYTES_MAX } from '@pangolin/contracts/proof';
 import type { BundleReader } from '../bundle-reader.ts';
 import { directoryReader } from './directory.ts';
 import { memoryReader, readDocument } from './memory.ts';
@@ -9,6 +10,28 @@ import { tarReader } from './tar.ts';
 export interface OpenBundle {
   readonly reader: BundleReader;
   close(): Promise<void>;
+}
+
+/** The bytes of a file that is the proof of one item and no bundle. */
+export async function readIfProof(path: string): Promise<Buffer | undefined> {
+  const file = await open(path, 'r').catch(() => undefined);
+  if (!file) return undefined;
+  try {
+    const start = Buffer.alloc(16);
+    if (!(await file.stat()).isFile()) return undefined;
+    await file.read(start, 0, start.length, 0);
+    if (!looksLikeProof(start)) return undefined;
+    // One byte more than there may be is enough to refuse it.
+    const bytes = Buffer.alloc(Math.min((await file.stat()).size, PROOF_BYTES_MAX + 1));
+    for (let at = 0; at < bytes.length;) {
+      const { bytesRead } = await file.read(bytes, at, bytes.length - at, at);
+      if (bytesRead === 0) throw new PangolinError('UNAVAILABLE', `${path} became shorter while it was read`);
+      at += bytesRead;
+    }
+    return bytes;
+  } finally {
+    await file.close();
+  }
 }
 
 /** @throws PangolinError NOT_FOUND, or INVALID for what is neither a directory nor a file. */

@@ -98,10 +98,12 @@ describe('Claude Code on docker', { skip: await skip() }, () => {
         { defaults: common },
       ),
     );
-    const controller = deployment.serve({ untilIdle: true });
-    // Two agents one after the other: each has a deadline of its own.
-    for (const id of ['test', 'fix']) {
-      await controller.logged(`${id} ends`, ({ item, msg }) => item === id && msg === 'item ended');
+    // One agent at a time: each has the whole machine, and a deadline of its own.
+    const controller = deployment.serve({ untilIdle: true, args: ['--concurrency', '1'] });
+    const said = (message: string): number => controller.log.filter(({ msg }) => msg === message).length;
+    for (const count of [1, 2, 3, 4]) {
+      await controller.logged(`dispatch ${count}`, () => said('dispatched') >= count);
+      await controller.logged(`end ${count}`, () => said('item ended') >= count);
     }
     assert.equal((await controller.end()).code, 0, controller.text);
     requests = docker('logs', model)

@@ -28,23 +28,24 @@ import type { Row } from './figures.ts';
 /** pending → ready → starting → done; a no-op task is never seen running. */
 const TRANSITIONS_PER_ITEM = 3;
 const CONCURRENCY = 256;
-const SIZES = [1_000, 10_000];
+const SIZES = { wide: [1_000, 10_000], deep: [1_000, 10_000], 'map-reduce': [1_000, 10_000, 100_000] } as const;
+type Shape = keyof typeof SIZES;
 const PIPELINE = { blocks: [{ kind: 'script' as const, command: 'true' }] };
 const PIPELINE_DIGEST = sha256(canonicalBytes(PIPELINE));
 
 export async function engine(): Promise<Row[]> {
   const rows: Row[] = [];
-  for (const shape of ['wide', 'deep'] as const) {
-    for (const items of SIZES) rows.push(await measure(shape, items));
+  for (const shape of Object.keys(SIZES) as Shape[]) {
+    for (const items of SIZES[shape]) rows.push(await measure(shape, items));
   }
   return rows;
 }
 
-async function measure(shape: 'wide' | 'deep', items: number): Promise<Row> {
+async function measure(shape: Shape, items: number): Promise<Row> {
   const dir = mkdtempSync(join(tmpdir(), 'pangolin-bench-'));
   const state = new StateStore(join(dir, 'state.db'));
   try {
-    const { seconds, passes } = await complete(dir, state, planOf(shape, items));
+    const { seconds, passes, peakBytes } = await complete(dir, state, planOf(shape, items), items);
     const floor = commitsSeconds(join(dir, 'floor.db'), passes);
     return {
       shape,
@@ -53,6 +54,7 @@ async function measure(shape: 'wide' | 'deep', items: number): Promise<Row> {
       itemsPerSecond: Math.round(items / seconds),
       transitionsPerSecond: Math.round((items * TRANSITIONS_PER_ITEM) / seconds),
       passes,
+      peakMiB: Math.round(peakBytes / 2 ** 20),
       floorSeconds: round(floor),
       ratioToFloor: round(seconds / floor),
     };
@@ -66,7 +68,8 @@ async function complete(
   dir: string,
   state: StateStore,
   run: AdmittedRun,
-): Promise<{ seconds: number; passes: number }> {
+  count: number,
+): Promise<{ seconds: number; passes: number; peakBytes: number }> {
   const store = await openFolderStore(join(dir, 'storage'));
   const keys = await openKeys(join(dir, 'keys'));
   const provider = createNoopProvider();
@@ -93,36 +96,79 @@ async function complete(
   await store.put('inbox/bench-run-0~service%3Abench.json', '{}');
   const started = performance.now();
   let looks = 0;
-  await reconciler.run(() => (looks++, state.run(run.id)?.finished_at != null));
+  let peakBytes = 0;
+  await reconciler.run(() => {
+    looks++;
+    peakBytes = Math.max(peakBytes, process.memoryUsage.rss());
+    return state.run(run.id)?.finished_at != null;
+  });
   const seconds = (performance.now() - started) / 1000;
   await unwatch();
   // Asked before and after each pass.
-  return { seconds, passes: looks >> 1 };
+  const { phase } = state.run(run.id)!;
+  if (phase !== 'succeeded' || state.itemCount(1) !== count)
+    throw new Error(`the run ${phase} with ${state.itemCount(1)} items`);
+  return { seconds, passes: looks >> 1, peakBytes };
 }
 
-/** The worker has nothing to say: every attempt is whole and without products. */
+/** The worker has nothing to say: every attempt is whole, and has the products that its params ask for. */
 const noFiles: TaskFiles = {
   layOut: async () => ({ inDir: '', outDir: '' }),
   booted: async () => true,
   list: async () => [],
   discard: async () => {},
-  collect: async () => ({ products: { outputs: {} }, partial: false, invalid: undefined, output: succeeded }),
+  collect: async ({ itemId }) => {
+    const outputs = Object.fromEntries(productsOf(itemId).map((path) => [path, PRODUCT]));
+    const result = { products: { outputs }, partial: false, invalid: undefined, output: succeeded };
+    return Object.keys(outputs).length > 0 ? { ...result, result: PRODUCT.sha256 } : result;
+  },
 };
 const succeeded = { status: 'succeeded', partial: false } as NonNullable<
   Awaited<ReturnType<TaskFiles['collect']>>['output']
 >;
 
-function planOf(shape: 'wide' | 'deep', count: number): AdmittedRun {
-  const items = Array.from({ length: count }, (_, index): AdmittedItem => ({
-    id: `item-${index}`,
-    executor: 'dispatch',
-    pipeline: { sha256: PIPELINE_DIGEST },
-    depends_on: shape === 'deep' && index > 0 ? [`item-${index - 1}`] : [],
-    resourceLocks: [],
-    timeoutMs: DEFAULTS.timeoutMs,
-    retry: DEFAULTS.retry,
-    priority: 0,
-  }));
+const PRODUCT = { sha256: sha256('product'), size: 7 };
+
+/** `split-<n>`, a splitter, has n parts, and each of its map items one output. */
+function productsOf(itemId: string): string[] {
+  const [, parts, map] = /^split-\d+-(\d+)(\.\d+)?$/.exec(itemId) ?? [];
+  if (map !== undefined) return ['out'];
+  return Array.from({ length: Number(parts ?? 0) }, (_, part) => `part-${part}`);
+}
+
+const template = {
+  executor: 'dispatch',
+  pipeline: { sha256: PIPELINE_DIGEST },
+  resourceLocks: [],
+  timeoutMs: DEFAULTS.timeoutMs,
+  retry: DEFAULTS.retry,
+  priority: 0,
+} as const;
+
+/** Of all the items that a splitter stands for: itself, its map items and its reduce item. */
+const SPLIT_MAX = 10_000;
+
+function itemsOf(shape: Shape, count: number): AdmittedItem[] {
+  if (shape !== 'map-reduce') {
+    return Array.from({ length: count }, (_, index) => ({
+      ...template,
+      id: `item-${index}`,
+      depends_on: shape === 'deep' && index > 0 ? [`item-${index - 1}`] : [],
+    }));
+  }
+  const items: AdmittedItem[] = [];
+  for (let left = count; left > 0; left -= Math.min(left, SPLIT_MAX))
+    items.push({
+      ...template,
+      id: `split-${items.length}-${Math.min(left, SPLIT_MAX) - 2}`,
+      depends_on: [],
+      role: 'split',
+    });
+  return items;
+}
+
+function planOf(shape: Shape, count: number): AdmittedRun {
+  const split = { map: template, product: { kind: 'output', path: 'out' }, reduce: template } as const;
   return {
     schema: 'admitted-run/1',
     id: 'bench',
@@ -130,7 +176,8 @@ function planOf(shape: 'wide' | 'deep', count: number): AdmittedRun {
     labels: {},
     spec: sha256(shape),
     pipelines: { [PIPELINE_DIGEST]: PIPELINE },
-    items,
+    items: itemsOf(shape, count),
+    ...(shape === 'map-reduce' && { pattern: { kind: 'map-reduce', splits: { split } } }),
   };
 }
 

@@ -8,6 +8,7 @@ import { credentialPatterns } from '../contracts/src/credentials.ts';
 import { PROBLEMS_MAX } from '../contracts/src/explain.ts';
 import * as limits from '../contracts/src/limits.ts';
 import { ALIASED_VALUES_MAX, DEPTH_MAX, JSON_BYTES_MAX, YAML_BYTES_MAX } from '../contracts/src/parse.ts';
+import { CIRCLES_MAX, NESTING_MAX, REVIEWERS_MAX } from '../contracts/src/pattern.ts';
 import { CONCURRENCY_MAX } from '../contracts/src/queue.ts';
 import { isTerminal, phases, reasons } from '../contracts/src/reasons.ts';
 import { ITEMS_MAX } from '../contracts/src/run.ts';
@@ -109,6 +110,9 @@ const limitSections = [
       ['the value of a secret', `${bytes(SECRET_BYTES_MIN)} to ${bytes(SECRET_BYTES_MAX)}`],
       ['a duration', `more than 0, at most ${days(DURATION_MAX_MS)}`],
       ['concurrency of a queue', count(CONCURRENCY_MAX)],
+      ['fixes of a gate, and revisions of a proposal', CIRCLES_MAX],
+      ['reviewers of a proposal', REVIEWERS_MAX],
+      ['splits within each other', NESTING_MAX],
       ['files of a capability', count(limits.CAPABILITY_FILES_MAX)],
       ['bytes of a capability', bytes(limits.CAPABILITY_BYTES_MAX)],
       ['a system prompt, a template, a prompt', `${count(limits.PROMPT_CHARS_MAX)} characters`],

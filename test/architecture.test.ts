@@ -24,6 +24,7 @@ const rules: readonly Rule[] = [
     'queue',
     'needs-input',
     'schedule',
+    'pattern',
     'extension',
     'config',
     'pipeline',

@@ -1,6 +1,8 @@
 /** Identifiers of runs, items and queues, and their one encoding into storage keys and task names. */
 import { sha256 } from './digest.ts';
 
+/** Characters of an id. */
+export const ID_MAX = 200;
 /** Design §4. `..` is refused besides: see `isId`. */
 export const ID_PATTERN = '^(?!.*\\.\\.)[A-Za-z0-9][A-Za-z0-9._@:~+-]{0,199}$';
 const ID = new RegExp(ID_PATTERN);

@@ -72,6 +72,7 @@ export function normaliseItem(
     depends_on: dependencies,
     ...(when && { when }),
     ...(item.onExit && { onExit: true as const }),
+    ...(item.role !== undefined && { role: item.role }),
     resourceLocks,
     ...(executor === 'dispatch' && workspace && { workspace }),
     ...(params && Object.keys(params).length > 0 && { params }),

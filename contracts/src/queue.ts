@@ -2,6 +2,7 @@
 import Type, { type Static } from 'typebox';
 import { closed } from './fragments.ts';
 import { ID_PATTERN } from './ids.ts';
+import { Pattern } from './pattern.ts';
 import { Duration } from './pipeline.ts';
 
 export const CONCURRENCY_MAX = 100_000;
@@ -24,6 +25,7 @@ export const QueueFile = Type.Object(
             { ...closed, description: 'At most so many task starts per duration.' },
           ),
         ),
+        pattern: Type.Optional(Pattern),
         paused: Type.Optional(Type.Boolean({ description: 'Starts nothing until it is resumed.' })),
       },
       closed,
@@ -36,4 +38,6 @@ export type QueueFile = Static<typeof QueueFile>;
 export interface AdmittedQueue {
   readonly concurrency: number;
   readonly rateLimit?: { readonly starts: number; readonly perMs: number };
+  /** As written; each run pins it when it is admitted. */
+  readonly pattern?: Exclude<Pattern, 'static-dag'>;
 }

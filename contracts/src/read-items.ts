@@ -26,13 +26,15 @@ export type NormalisedItem = Omit<AdmittedItem, 'pipeline' | 'workspace' | 'need
 export interface ItemPointers {
   /** Where the value of this field of an item comes from: the item itself, the defaults, or the spec. */
   item(index: number, field: PinnedField): string;
+  /** A field that only the item itself can have. */
+  own(index: number, field: 'role' | 'depends_on'): string;
 }
 
 /** Fields that name something outside of the file. */
 export type PinnedField = 'pipeline' | 'workspace' | 'subagent' | 'env' | 'capabilities' | 'addCapabilities';
 
 /** An id is one segment of a storage key, and no file name is longer than 255 bytes. */
-const ENCODED_ID_MAX = 250;
+export const ENCODED_ID_MAX = 250;
 
 /** What a document says of its items. An Extension has no more than that. */
 export type ItemsSpec = Pick<Run['spec'], 'items' | 'defaults' | 'workspace'>;
@@ -114,6 +116,7 @@ export function checkId(id: string, path: string, findings: Finding[]): void {
 
 export function pointersOf(spec: ItemsSpec, specAt: SpecPointer, lifted: LiftedDocument): ItemPointers {
   return {
+    own: (index, field) => `${pointerTo(`${specAt}/items`, index)}/${field}`,
     item(index, field) {
       const own = pointerTo(`${specAt}/items`, index);
       if (spec.items[index]?.[field] !== undefined) return lifted.real(`${own}/${field}`);

@@ -1,6 +1,7 @@
 /** A submitted `kind: Queue` from bytes to its admitted form. */
 import { located } from './located.ts';
 import { parseDocument } from './parse.ts';
+import { checkPattern } from './read-pattern.ts';
 import type { AdmittedQueue } from './queue.ts';
 import { conforms, findingsOf } from './schema.ts';
 import type { Problem } from './status.ts';
@@ -19,7 +20,7 @@ export function readQueue(bytes: Uint8Array, file: string): ReadQueue | undefine
   const { value, locate } = parsed;
   if (typeof value !== 'object' || value === null || (value as { kind?: unknown }).kind !== 'Queue') return undefined;
   if (!conforms('queue', value)) return { ok: false, problems: located(findingsOf('queue', value), file, locate) };
-  const { concurrency, rateLimit, paused } = value.spec;
+  const { concurrency, rateLimit, pattern, paused } = value.spec;
   const perMs = rateLimit && parseDuration(rateLimit.per);
   if (perMs !== undefined && perMs < 1) {
     const finding = {
@@ -30,6 +31,13 @@ export function readQueue(bytes: Uint8Array, file: string): ReadQueue | undefine
     };
     return { ok: false, problems: located([finding], file, locate) };
   }
-  const queue = { concurrency, ...(rateLimit && { rateLimit: { starts: rateLimit.starts, perMs: perMs! } }) };
+  const growing = pattern === 'static-dag' ? undefined : pattern;
+  const wrong = growing ? checkPattern(growing, '/spec/pattern') : [];
+  if (wrong.length > 0) return { ok: false, problems: located(wrong, file, locate) };
+  const queue = {
+    concurrency,
+    ...(growing && { pattern: growing }),
+    ...(rateLimit && { rateLimit: { starts: rateLimit.starts, perMs: perMs! } }),
+  };
   return { ok: true, name: value.metadata.name, queue, paused: paused ?? false };
 }

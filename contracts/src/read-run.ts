@@ -9,6 +9,7 @@ import { sha256, type Sha256 } from './digest.ts';
 import { PROBLEMS_MAX, type Finding } from './explain.ts';
 import { isId } from './ids.ts';
 import { located } from './located.ts';
+import { normaliseItem } from './normalise.ts';
 import { parseDocument } from './parse.ts';
 import {
   checkId,
@@ -20,7 +21,7 @@ import {
   type NormalisedItem,
   type SpecPointer,
 } from './read-items.ts';
-import { DEFAULTS, type Run } from './run.ts';
+import { DEFAULTS, type Item, type Run } from './run.ts';
 import { conforms, findingsOf, type Kind } from './schema.ts';
 import type { Problem } from './status.ts';
 import type { Locate } from './text-place.ts';
@@ -43,6 +44,8 @@ export type ReadRun =
       readonly locate: Locate;
       /** Pointers into the document, for problems that are found later. */
       readonly at: RunPointers;
+      /** A template of a pattern as an item of this run would be: with its defaults. Undefined exactly when findings were added. */
+      template(template: Omit<Item, 'id'>, findings: Finding[]): NormalisedItem | undefined;
     }
   | { readonly ok: false; readonly id?: string; readonly problems: readonly Problem[] };
 
@@ -84,6 +87,10 @@ export function readRun(bytes: Uint8Array, file: string): ReadRun {
     },
     digest: sha256(canonical(spelled)),
     locate,
+    template: (template, findings) => {
+      const places = { item: '', defaults: `${form.spec}/defaults`, spec: form.spec };
+      return normaliseItem({ id: 'template', ...template }, [], spelled.spec, places, findings);
+    },
     at: { queue: `${form.spec}/queue`, ...pointersOf(spelled.spec, form.spec, lifted) },
   };
 }

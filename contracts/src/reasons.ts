@@ -67,6 +67,13 @@ export const reasons = {
   InputTimedOut: ['decision', 'Nobody answered in time; raise `needsInput.timeout` or answer sooner.'],
   QueueTimedOut: ['decision', 'It waited longer than `queueTimeout` for a slot; raise it or the concurrency.'],
   RunTimedOut: ['decision', 'The run took longer than its `timeout`.'],
+  NothingToMap: [
+    'decision',
+    'The splitter yielded no output to map; check `outputs` of the pattern and what it wrote.',
+  ],
+  GateRed: ['decision', 'The gate said no and no fix is left; read its log, raise `attempts` or fix it by hand.'],
+  QuorumNotReached: ['decision', 'Too few reviewers approved, and no revision is left; read what they wrote.'],
+  GrowthRefused: ['decision', 'The pattern of its queue cannot append what follows from it; the message says why.'],
   DependencyFailed: ['decision', 'A dependency did not succeed; fix it and retry the run.'],
   Cancelled: ['decision', 'Somebody cancelled it; the receipt of the control names the actor.'],
   SecretUnavailable: [

@@ -3,6 +3,7 @@ import Type, { type Static } from 'typebox';
 import type { Sha256 } from './digest.ts';
 import { closed, Hex, Size, type Frozen } from './fragments.ts';
 import { ID_PATTERN } from './ids.ts';
+import type { AdmittedPattern, Spawn } from './pattern.ts';
 import { Duration, PipelineSpec } from './pipeline.ts';
 import { reasons, type Reason } from './reasons.ts';
 import { CPU_PATTERN, SIZE_PATTERN } from './units.ts';
@@ -253,10 +254,26 @@ const itemFields = {
   priority: Type.Optional(Type.Integer({ minimum: -1000, maximum: 1000, description: 'Higher first. Default 0.' })),
 };
 
+/** What an item has beside its id and what it waits for. */
+export const templateFields = {
+  ...itemFields,
+  inputs: Type.Optional(
+    Type.Record(Type.String(), Type.Unknown(), { description: 'JSON for the blocks: .pangolin/inputs.json.' }),
+  ),
+  resourceLocks: Type.Optional(Type.Array(Lock, { maxItems: 100 })),
+  labels: Type.Optional(Labels),
+};
+
 export const Item = Type.Object(
   {
     id: Id,
-    ...itemFields,
+    ...templateFields,
+    role: Type.Optional(
+      Type.String({
+        pattern: ID_PATTERN,
+        description: 'What the pattern of the queue takes it for: a gate, a splitter.',
+      }),
+    ),
     executor: Type.Optional(
       Type.Union([Type.Literal('dispatch'), Type.Literal('approval')], {
         description: 'dispatch (the default) runs the pipeline; approval waits for a person and runs nothing.',
@@ -287,13 +304,8 @@ export const Item = Type.Object(
     onExit: Type.Optional(
       Type.Boolean({ description: 'Runs when every other item of the run has ended, whatever happened.' }),
     ),
-    inputs: Type.Optional(
-      Type.Record(Type.String(), Type.Unknown(), { description: 'JSON for the blocks: .pangolin/inputs.json.' }),
-    ),
     needs: Type.Optional(Type.Record(Type.String({ pattern: NEED_KEY_PATTERN }), Type.Union([Need, OneOf]), closed)),
     depends_on: Type.Optional(Type.Array(Dependency, { maxItems: ITEMS_MAX })),
-    resourceLocks: Type.Optional(Type.Array(Lock, { maxItems: 100 })),
-    labels: Type.Optional(Labels),
   },
   { ...closed, description: 'One node of the Run.' },
 );
@@ -429,6 +441,10 @@ export interface AdmittedItem extends Pins {
   };
   readonly priority: number;
   readonly labels?: Readonly<Record<string, string>>;
+  /** What the pattern of the run takes it for. */
+  readonly role?: string;
+  /** Of an item that a pattern has appended. */
+  readonly spawn?: Spawn;
 }
 
 export interface RetryRule {
@@ -454,6 +470,8 @@ export interface AdmittedRun {
   readonly openEnded?: true;
   /** From submission to the last item; then the run is cancelled. */
   readonly timeoutMs?: number;
+  /** Of its queue, when it was admitted; absent of static-dag. */
+  readonly pattern?: AdmittedPattern;
 }
 
 /** What was appended to a run, canonical JSON in cas/; `run.extended` names its digest. */

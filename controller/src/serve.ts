@@ -127,7 +127,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     const queues = new Queues(state, { concurrency: options.concurrency ?? CONCURRENCY });
     const context = {
       store,
-      queueExists: (name: string) => queues.has(name),
+      queue: (name: string) => (queues.has(name) ? queues.get(name).spec : undefined),
       itemsOf: (run: string) => existingItems(state, run),
       localBase: process.cwd(),
       allowLocalPaths: store.kind === 'folder',

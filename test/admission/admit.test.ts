@@ -5,6 +5,7 @@ import { canonicalBytes } from '@pangolin/contracts/canonical';
 import { formatDigest, sha256 } from '@pangolin/contracts/digest';
 import { PangolinError } from '@pangolin/contracts/errors';
 import { casKey } from '@pangolin/contracts/layout';
+import type { AdmittedQueue } from '@pangolin/contracts/queue';
 import type { AdmittedRun } from '@pangolin/contracts/run';
 import { admit, type AdmitContext, type Admitted } from '@pangolin/controller/admission/admit';
 import { registerThing } from '@pangolin/storage/registry';
@@ -17,10 +18,11 @@ let caches = 0;
 function fresh(): AdmitContext {
   const gitCacheDir = join(dir, `cache-${(caches += 1)}`);
   const store = createMemoryStore();
-  const queueExists = (name: string): boolean => name === 'default';
+  const queue = (name: string): AdmittedQueue | undefined => (name === 'default' ? { concurrency: 1 } : undefined);
   return {
     store,
-    queueExists,
+    queue,
+    pinImages: async (items) => [...items],
     itemsOf: () => 'unknown',
     localBase: dir,
     allowLocalPaths: true,

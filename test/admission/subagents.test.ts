@@ -35,7 +35,8 @@ for (const [kind, name, spec] of things) {
 }
 const context: AdmitContext = {
   store,
-  queueExists: () => true,
+  queue: () => ({ concurrency: 1 }),
+  pinImages: async (items) => [...items],
   itemsOf: () => 'unknown',
   localBase: '/',
   allowLocalPaths: false,

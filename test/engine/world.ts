@@ -33,7 +33,7 @@ const PIPELINE_DIGEST = sha256(canonicalBytes(PIPELINE));
 
 /** How one attempt goes, as the backend and the worker have it. */
 export type Fate =
-  | { readonly kind: 'done'; readonly outputs?: readonly string[] }
+  | { readonly kind: 'done'; readonly outputs?: readonly string[]; readonly red?: boolean }
   | { readonly kind: 'fails'; readonly reason: Reason }
   /** Stops with a question. */
   | { readonly kind: 'asks' }
@@ -145,8 +145,10 @@ function simFiles(backend: SimBackend): TaskFiles {
       } as NonNullable<Collection['output']>;
       const patch = { sha256: sha256(JSON.stringify(ref)), size: 1 };
       const products = { ...(!failed && !asks && { patch }), outputs };
-      const question = asks ? { result: sha256(JSON.stringify([ref, 'why?'])), question: { question: 'why?' } } : {};
-      return { products, partial: failed || asks, output, invalid: undefined, ...question };
+      const question = asks ? { question: { question: 'why?' } } : {};
+      const result = sha256(JSON.stringify([ref, asks]));
+      const red = fate.kind === 'done' && fate.red === true && !failed;
+      return { products, partial: failed || asks, output, invalid: undefined, result, red, ...question };
     },
   };
 }
@@ -174,7 +176,7 @@ export class World {
     const queues = new Queues(this.state, { concurrency: this.concurrency });
     const context = {
       store: this.store,
-      queueExists: (name: string) => queues.has(name),
+      queue: (name: string) => (queues.has(name) ? queues.get(name).spec : undefined),
       localBase: this.dir,
       allowLocalPaths: false,
       allowHosts: [],
@@ -262,7 +264,7 @@ export function admittedItem(id: string, more: Partial<AdmittedItem> = {}): Admi
   };
 }
 
-export function admittedRun(id: string, items: readonly AdmittedItem[]): AdmittedRun {
+export function admittedRun(id: string, items: readonly AdmittedItem[], more: Partial<AdmittedRun> = {}): AdmittedRun {
   return {
     schema: 'admitted-run/1',
     id,
@@ -271,5 +273,6 @@ export function admittedRun(id: string, items: readonly AdmittedItem[]): Admitte
     spec: sha256(id),
     pipelines: { [PIPELINE_DIGEST]: PIPELINE },
     items,
+    ...more,
   };
 }

@@ -7,7 +7,8 @@ import type { ComputeProvider } from '../providers/provider.ts';
 import { admit, admitExtension, type AdmitContext } from './admit.ts';
 
 /** Repeatable. The answer rejects with UNAVAILABLE when the store does not answer. */
-export function admitDocuments(provider: ComputeProvider, context: AdmitContext): Admit {
+export function admitDocuments(provider: ComputeProvider, base: Omit<AdmitContext, 'pinImages'>): Admit {
+  const context: AdmitContext = { ...base, pinImages: (items) => pinImages(provider, items) };
   return async (bytes, file) => {
     const queue = readQueue(bytes, file);
     if (queue) return queue.ok ? { ok: true, document: { kind: 'Queue', ...queue } } : { ...queue, of: 'Queue' };
@@ -15,15 +16,9 @@ export function admitDocuments(provider: ComputeProvider, context: AdmitContext)
     if (schedule) return schedule;
     const added = await admitExtension(bytes, file, context);
     if (added?.ok === false) return { ...added, of: 'Extension' };
-    if (added) {
-      const { run, extension } = added;
-      const items = await pinImages(provider, extension.items);
-      return { ok: true, document: { kind: 'Extension', run, extension: { ...extension, items } } };
-    }
+    if (added) return { ok: true, document: { kind: 'Extension', run: added.run, extension: added.extension } };
     const admitted = await admit(bytes, file, context);
-    if (!admitted.ok) return { ...admitted, of: 'Run' };
-    const items = await pinImages(provider, admitted.run.items);
-    return { ok: true, document: { kind: 'Run', run: { ...admitted.run, items } } };
+    return admitted.ok ? { ok: true, document: { kind: 'Run', run: admitted.run } } : { ...admitted, of: 'Run' };
   };
 }
 

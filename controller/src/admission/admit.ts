@@ -6,17 +6,22 @@ import { located } from '@pangolin/contracts/located';
 import type { Existing } from '@pangolin/contracts/graph';
 import { readExtension } from '@pangolin/contracts/read-extension';
 import type { ItemPointers, NormalisedItem } from '@pangolin/contracts/read-items';
+import type { AdmittedQueue } from '@pangolin/contracts/queue';
 import { readRun } from '@pangolin/contracts/read-run';
 import type { AdmittedItem, AdmittedRun, Extension, PinnedWorkspace, Pins, Workspace } from '@pangolin/contracts/run';
 import type { Problem } from '@pangolin/contracts/status';
 import { defaultPipeline, pinAgent, type Report } from './agent.ts';
 import { ThingPins } from './things.ts';
+import { admitPattern, checkRoles } from './admit-pattern.ts';
 import { packWorkspace, type PackedWorkspace, type WorkspaceContext } from './workspace.ts';
 
 export interface AdmitContext extends WorkspaceContext {
-  queueExists(name: string): boolean;
+  /** Undefined when there is no such queue. */
+  queue(name: string): AdmittedQueue | undefined;
   /** The items of a run that is to be extended; `unknown` while there is no such run. */
   itemsOf(run: string): Existing;
+  /** Resolves the images that items name to what the backend knows them as. */
+  pinImages(items: readonly AdmittedItem[]): Promise<AdmittedItem[]>;
 }
 
 export type Admitted =
@@ -38,12 +43,20 @@ export async function admit(bytes: Uint8Array, file: string, context: AdmitConte
   if (!read.ok) return { ok: false, ...(read.id !== undefined && { run: read.id }), problems: read.problems };
   const { run, digest, at, locate } = read;
   const findings: Finding[] = [];
-  if (!context.queueExists(run.queue)) {
+  const queue = context.queue(run.queue);
+  if (!queue) {
     const hint = 'Leave `queue` out for the default one.';
     findings.push({ path: at.queue, code: 'UnknownQueue', message: `there is no queue ${show(run.queue)}`, hint });
   }
   const pins = new ThingPins(context.store);
+  findings.push(...checkRoles(read, queue?.pattern));
   const items = await pinItems(run.items, at, pins, context, findings);
+  const pinTemplates = (templates: readonly NormalisedItem[], path: string): Promise<AdmittedItem[]> =>
+    pinItems(templates, { item: () => path, own: () => path }, pins, context, findings);
+  const planned =
+    queue?.pattern && findings.length === 0
+      ? await admitPattern(read, queue.pattern, items, pinTemplates, findings)
+      : { items };
   if (findings.length > 0) return { ok: false, run: run.id, problems: located(findings, file, locate) };
   const admitted: AdmittedRun = {
     schema: 'admitted-run/1',
@@ -52,7 +65,7 @@ export async function admit(bytes: Uint8Array, file: string, context: AdmitConte
     labels: run.labels,
     spec: digest,
     pipelines: pins.sorted(),
-    items,
+    ...planned,
     ...(run.openEnded && { openEnded: true as const }),
     ...(run.timeoutMs !== undefined && { timeoutMs: run.timeoutMs }),
   };
@@ -106,7 +119,7 @@ async function pinItems(
     if (workspace?.ok === false) report(at.item(index, 'workspace'), workspace.refusal);
     if (pinned && workspace?.ok !== false) items.push(admitItem(item, pinned, workspace?.workspace));
   }
-  return items;
+  return await context.pinImages(items);
 }
 
 type RegisteredPins = Pick<AdmittedItem, 'pipeline' | keyof Pins>;

@@ -1,8 +1,10 @@
 /** Applies what admission has read, inside the transaction, and answers every file with a receipt. */
 import { isPangolinError } from '@pangolin/contracts/errors';
+import { unknownRole } from '@pangolin/contracts/read-pattern';
 import type { Extension } from '@pangolin/contracts/run';
 import type { Receipt } from '@pangolin/contracts/status';
 import { formatTime } from '@pangolin/contracts/units';
+import { rolesOf } from '../plan/patterns/patterns.ts';
 import type { RunRow } from '../store/state.ts';
 import type { Document, Submission } from './admission.ts';
 import { applyControl } from './controls.ts';
@@ -126,6 +128,12 @@ async function extend(
       `run ${run.run_id} takes no extensions`,
       'Submit it with `openEnded: true`, and extend it before it is closed.',
     );
+  const roles = run.patterned === 1 ? rolesOf(state.pattern(run.rn)) : [];
+  const stranger = document.extension.items.findIndex(({ role }) => role !== undefined && !roles.includes(role));
+  if (stranger !== -1) {
+    const { code, message, hint } = unknownRole(document.extension.items[stranger]!.role!, roles);
+    return refuse(code, message, hint, `/spec/items/${stranger}/role`);
+  }
   try {
     await extendRun(pass, run, { extension: document.extension, actor: submission.actor });
   } catch (error) {

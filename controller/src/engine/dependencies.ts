@@ -67,7 +67,13 @@ export function addItems(pass: Pass, run: RunRow, items: readonly AdmittedItem[]
     else if (unmet === 0) free.push(dst);
   }
   for (const iid of free) makeReady(pass, state.itemById(iid), run);
-  for (const iid of doomed) skip(pass, state.itemById(iid), run, 'a dependency of it had ended otherwise');
+  for (const iid of doomed) {
+    const item = state.itemById(iid);
+    // One behind another doomed one is skipped with that.
+    if (isTerminal(item.phase)) continue;
+    skip(pass, item, run, 'a dependency of it had ended otherwise');
+    settleDependents(pass, item, run);
+  }
 }
 
 export function satisfies(rule: Rule, phase: Phase): boolean {
@@ -116,9 +122,12 @@ export function settleDependents(pass: Pass, source: ItemRow, run: RunRow): void
             ? 'satisfied'
             : 'lost';
       if (outcome === 'undecided') continue;
+      if (outcome === 'satisfied') {
+        if (state.satisfy(edge.dst)) makeReady(pass, state.itemById(edge.dst), run);
+        continue;
+      }
       const item = state.itemById(edge.dst);
-      if (isTerminal(item.phase)) continue;
-      if (outcome === 'lost') {
+      if (!isTerminal(item.phase)) {
         skip(
           pass,
           item,
@@ -126,7 +135,7 @@ export function settleDependents(pass: Pass, source: ItemRow, run: RunRow): void
           phase === 'done' ? `${id} succeeded, and it waits for a failure` : `${id} did not succeed`,
         );
         ended.push({ iid: item.iid, id: item.item_id, phase: 'skipped' });
-      } else if (state.satisfy(item.iid) === 0) makeReady(pass, item, run);
+      }
     }
   }
 }
@@ -155,4 +164,5 @@ function skip(pass: Pass, item: ItemRow, run: RunRow, message: string): void {
     finished_at: pass.now,
   });
   pass.engine.memory.touched.add(item.rn);
+  pass.endings.push(item.iid);
 }

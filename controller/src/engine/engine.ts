@@ -5,6 +5,7 @@ import type { ObjectStore } from '@pangolin/storage/object-store';
 import type { ComputeProvider } from '../providers/provider.ts';
 import type { EvidenceStore } from '../store/evidence.ts';
 import type { ItemRow, RunRow, StateStore } from '../store/state.ts';
+import type { AdmittedPattern } from '@pangolin/contracts/pattern';
 import type { AdmittedItem } from '@pangolin/contracts/run';
 import type { Reason } from '@pangolin/contracts/reasons';
 import type { Admission } from './admission.ts';
@@ -63,6 +64,8 @@ export class Memory {
   readonly slotsSubmitted = new Set<string>();
   /** Starts that the backend refused. */
   readonly startErrors = new Map<string, { readonly reason: Reason; readonly message: string }>();
+  /** The patterns of the runs that have one, as they were read. */
+  readonly patterns = new Map<number, AdmittedPattern>();
   /** Runs with items that may all be terminal now. */
   readonly touched = new Set<number>();
 
@@ -94,6 +97,7 @@ export class Memory {
     this.locks.clear();
     this.queues.resetActive();
     this.runTags.clear();
+    this.patterns.clear();
     for (const item of state.activeItems()) {
       this.locks.take(item.iid, specOf(item).resourceLocks);
       this.queues.get(item.queue).active += 1;

@@ -15,10 +15,16 @@ export class Pass {
   readonly engine: Engine;
   readonly now: number;
   effects: Effect[] = [];
+  /** Items that have ended in this step, for the patterns of their runs. */
+  endings: number[] = [];
   #events: { readonly runId: string; readonly actor: string; readonly body: RunEventBody }[] = [];
 
-  constructor(engine: Engine) {
+  readonly #grow: (pass: Pass) => Promise<void>;
+
+  /** @param grow what a step does about the items that it has ended */
+  constructor(engine: Engine, grow: (pass: Pass) => Promise<void>) {
     this.engine = engine;
+    this.#grow = grow;
     this.now = engine.now();
   }
 
@@ -36,12 +42,14 @@ export class Pass {
     state.savepoint();
     try {
       await step();
+      await this.#grow(this);
       state.release();
       return true;
     } catch (error) {
       state.rollbackToSavepoint();
       this.effects.length = before.effects;
       this.#events.length = before.events;
+      this.endings = [];
       this.engine.memory.rebuild(this.engine.state);
       this.engine.log.error({ ...what, err: error }, `a step of the pass failed: ${messageOf(error)}`);
       return false;

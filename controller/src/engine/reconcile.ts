@@ -8,6 +8,7 @@ import { performEffects, renewGrants, sweep } from './effects.ts';
 import { launchReady } from './launch.ts';
 import { expireDeadlines, observeTasks, settleSeen } from './observe.ts';
 import { Pass } from './pass.ts';
+import { growRuns } from './patterns.ts';
 import { Publisher } from './publish.ts';
 import { decideDueSlots, publishSchedules } from './schedules.ts';
 import { completeRuns } from './transitions.ts';
@@ -79,7 +80,7 @@ export class Reconciler {
     const submissions = admission.drain();
     const seen = await observeTasks(this.#engine);
 
-    const pass = new Pass(this.#engine);
+    const pass = new Pass(this.#engine, growRuns);
     await pass.transaction(async () => {
       this.#publisher.settle();
       await applySubmissions(pass, submissions);

@@ -126,6 +126,7 @@ export async function collect(store: ObjectStore, ref: AttemptRef, dispatch: str
     const products = await promote(store, attemptPrefix(ref), output);
     const result = sha256(bytes);
     await store.put(casKey(result), bytes, { sha256: result });
+    const isRed = output.blocks.some(({ lens, status }) => lens === 'verify' && status === 'failed');
     const failed = output.blocks.find(({ status, exitCode }) => status === 'failed' && exitCode !== undefined);
     return {
       output,
@@ -136,6 +137,7 @@ export async function collect(store: ObjectStore, ref: AttemptRef, dispatch: str
       ...(failed?.exitCode !== undefined && { exitCode: failed.exitCode }),
       ...(output.needsInput && { question: output.needsInput }),
       ...(output.resetAt !== undefined && { resetAt: Date.parse(output.resetAt) }),
+      ...(isRed && { red: true as const }),
     };
   } catch (error) {
     if (!isPangolinError(error) || error.retryable) throw error;

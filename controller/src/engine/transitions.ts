@@ -10,6 +10,7 @@ import { signProvenance } from './manifest.ts';
 import { makeReady, settleDependents } from './dependencies.ts';
 import { specOf } from './engine.ts';
 import type { Pass } from './pass.ts';
+import { judgeByPattern } from './patterns.ts';
 
 /** What an ended attempt left behind, checked and promoted. */
 export interface Collected {
@@ -25,6 +26,8 @@ export interface Collected {
   readonly exitCode?: number;
   /** Epoch milliseconds; when its model takes requests again, as the worker says. */
   readonly resetAt?: number;
+  /** It succeeded, and a block with lens verify did not. */
+  readonly red?: boolean;
 }
 
 const MESSAGE_MAX = 1000;
@@ -47,6 +50,7 @@ export async function settleAttempt(
 ): Promise<void> {
   const verdict = withinPatience(judged, item);
   const { state, memory } = pass.engine;
+  const verdict = judgeByPattern(pass, item, run, judged, collected);
   const spec = specOf(item);
   const ref = { runId: run.run_id, itemId: item.item_id, attempt: item.attempt };
   const outputs = productDigests(collected.products);
@@ -79,6 +83,7 @@ export async function settleAttempt(
     message: verdict.message?.slice(0, MESSAGE_MAX) ?? null,
     products: JSON.stringify(collected.products),
     partial: collected.partial ? 1 : 0,
+    red: collected.red === true ? 1 : 0,
     ...decision?.budget,
   };
   if (verdict.status === 'waiting') {
@@ -148,6 +153,7 @@ function closeItem(pass: Pass, item: ItemRow, end: End): void {
     finished_at: pass.now,
   });
   pass.engine.memory.touched.add(item.rn);
+  pass.endings.push(item.iid);
 }
 
 /** A person or the deadline has decided an approval. */
@@ -244,6 +250,7 @@ export function completeRuns(pass: Pass): void {
     pass.event(run.run_id, { kind: 'run.completed', status, counts });
     state.finishRun(rn, status, pass.now);
     evidence.openSeal(run.run_id);
+    memory.patterns.delete(rn);
     log.info({ run: run.run_id, status, counts }, 'run completed');
   }
   memory.touched.clear();

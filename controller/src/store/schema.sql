@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS run (
   due_at       INTEGER,                   -- end of the run's own timeout
   tag          INTEGER NOT NULL,          -- the last place that one of its items took in the queue
   changed      INTEGER NOT NULL DEFAULT 1, -- counts changes since the last publication; 0: nothing to publish
+  patterned    INTEGER NOT NULL DEFAULT 0, -- 1: it has a pattern
   retry_of     TEXT
 );
 CREATE INDEX IF NOT EXISTS run_open ON run (rn) WHERE finished_at IS NULL OR sealed_at IS NULL OR changed > 0;
@@ -37,6 +38,13 @@ CREATE TABLE IF NOT EXISTS queue (name TEXT PRIMARY KEY, spec TEXT NOT NULL, pau
 CREATE TABLE IF NOT EXISTS run_count (rn INTEGER, phase TEXT, n INTEGER NOT NULL, PRIMARY KEY (rn, phase)) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS pipeline (sha256 TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
+
+-- Patterns that runs have pinned (AdmittedPattern).
+CREATE TABLE IF NOT EXISTS pattern (rn INTEGER PRIMARY KEY, spec TEXT NOT NULL);
+-- Splitters whose map items split again: how many these are, and of how many the end is not known yet.
+CREATE TABLE IF NOT EXISTS pattern_join (
+  rn INTEGER, splitter TEXT, branches INTEGER NOT NULL, missing INTEGER NOT NULL, PRIMARY KEY (rn, splitter)
+) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS item (
   iid         INTEGER PRIMARY KEY,
@@ -65,6 +73,7 @@ CREATE TABLE IF NOT EXISTS item (
   started_at  INTEGER,
   finished_at INTEGER,
   partial     INTEGER NOT NULL DEFAULT 0,
+  red         INTEGER NOT NULL DEFAULT 0, -- 1: its last attempt succeeded, and a block with lens verify did not
   products    TEXT,                       -- {patch?: ProductRef, outputs: {path: ProductRef}}
   question    TEXT,                       -- NeedsInput, while it waits for an answer
   answer      TEXT,                       -- Answer to its last question, for its next attempts

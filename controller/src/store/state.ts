@@ -4,6 +4,7 @@ import Database from 'better-sqlite3';
 import { PangolinError } from '@pangolin/contracts/errors';
 import { isTerminal, type Phase, type Reason } from '@pangolin/contracts/reasons';
 import type { AdmittedItem, AdmittedRun, When } from '@pangolin/contracts/run';
+import type { AdmittedPattern } from '@pangolin/contracts/pattern';
 import type { PipelineSpec } from '@pangolin/contracts/pipeline';
 import type { ProductRef } from '@pangolin/contracts/output';
 import type { RunPhase } from '@pangolin/contracts/status';
@@ -37,6 +38,7 @@ export interface RunRow {
   readonly tag: number;
   readonly spec_written: number;
   readonly changed: number;
+  readonly patterned: number;
   readonly retry_of: string | null;
 }
 
@@ -67,6 +69,7 @@ export interface ItemRow {
   readonly started_at: number | null;
   readonly finished_at: number | null;
   readonly partial: number;
+  readonly red: number;
   readonly products: string | null;
   readonly question: string | null;
   readonly answer: string | null;
@@ -206,8 +209,8 @@ export class StateStore {
   insertRun(entry: NewRun): RunRow {
     const { run } = entry;
     const { lastInsertRowid } = this.#run(
-      `INSERT INTO run (run_id, queue, spec, plan, labels, actor, submission, phase, open, submitted_at, retry_of, open_ended, due_at, tag)
-       VALUES (?, ?, ?, ?, ?, ?, ?, 'running', 0, ?, ?, ?, ?, ?)`,
+      `INSERT INTO run (run_id, queue, spec, plan, labels, actor, submission, phase, open, submitted_at, retry_of, open_ended, due_at, tag, patterned)
+       VALUES (?, ?, ?, ?, ?, ?, ?, 'running', 0, ?, ?, ?, ?, ?, ?)`,
       run.id,
       run.queue,
       run.spec,
@@ -220,7 +223,9 @@ export class StateStore {
       run.openEnded ? 1 : 0,
       run.timeoutMs === undefined ? null : entry.at + run.timeoutMs,
       entry.tag,
+      run.pattern ? 1 : 0,
     );
+    if (run.pattern) this.#run('INSERT INTO pattern VALUES (?, ?)', lastInsertRowid, JSON.stringify(run.pattern));
     return this.runByNumber(Number(lastInsertRowid));
   }
 
@@ -305,6 +310,28 @@ export class StateStore {
 
   itemCount(rn: number): number {
     return (this.#one('SELECT sum(n) AS n FROM run_count WHERE rn = ?', rn) as { n: number | null }).n ?? 0;
+  }
+
+  /* ---- patterns ---- */
+
+  /** Of a run that has one. */
+  pattern(rn: number): AdmittedPattern {
+    return JSON.parse(
+      (this.#one('SELECT spec FROM pattern WHERE rn = ?', rn) as { spec: string }).spec,
+    ) as AdmittedPattern;
+  }
+
+  openJoin(rn: number, splitter: string, branches: number): void {
+    this.#run('INSERT INTO pattern_join VALUES (?, ?, ?, ?)', rn, splitter, branches, branches);
+  }
+
+  arriveBranch(rn: number, splitter: string): void {
+    this.#run('UPDATE pattern_join SET missing = missing - 1 WHERE rn = ? AND splitter = ?', rn, splitter);
+  }
+
+  join(rn: number, splitter: string): { readonly branches: number; readonly missing: number } | undefined {
+    return this.#one('SELECT branches, missing FROM pattern_join WHERE rn = ? AND splitter = ?', rn, splitter) as
+      { branches: number; missing: number } | undefined;
   }
 
   /* ---- queues ---- */
@@ -445,10 +472,16 @@ export class StateStore {
     return this.#all('SELECT * FROM edge WHERE src = ? ORDER BY dst', iid) as Edge[];
   }
 
-  /** Takes one off the item's count of unsatisfied dependencies. Answers what is left. */
-  satisfy(iid: number): number {
-    return (this.#one('UPDATE item SET unmet = unmet - 1 WHERE iid = ? RETURNING unmet', iid) as { unmet: number })
-      .unmet;
+  /**
+   * Takes one off the item's count of unsatisfied dependencies. Answers whether it waits for nothing any more. The row is
+   * not read for that: an item that gathers thousands of others is large.
+   */
+  satisfy(iid: number): boolean {
+    const { unmet, phase } = this.#one(
+      'UPDATE item SET unmet = unmet - 1 WHERE iid = ? RETURNING unmet, phase',
+      iid,
+    ) as Pick<ItemRow, 'unmet' | 'phase'>;
+    return unmet === 0 && !isTerminal(phase);
   }
 
   /** One source of an any-of group is out. Answers how many still can be done; undefined when the group is decided. */

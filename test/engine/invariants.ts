@@ -1,0 +1,91 @@
+/** What holds of a run at any moment and at its end, whatever has happened to it. */
+import assert from 'node:assert/strict';
+import { isTerminal, type Phase } from '@pangolin/contracts/reasons';
+import type { RunEvent } from '@pangolin/contracts/run-log';
+import type { AdmittedItem } from '@pangolin/contracts/run';
+import { specOf } from '@pangolin/controller/engine/engine';
+import type { World } from './world.ts';
+
+/** Holds after every pass. `specs`: the items of the run in the order in which they joined it. */
+export function checkNow(world: World, runId: string, specs: readonly AdmittedItem[]): void {
+  const rows = world.items(runId);
+  const phase = new Map(rows.map((row) => [row.item_id, row.phase]));
+  const active = rows.filter((row) => row.task !== null);
+  assert.ok(active.length <= world.concurrency, 'more tasks than the queue allows');
+  const held = active.flatMap((row) => specOf(row).resourceLocks.filter((lock) => typeof lock === 'string'));
+  assert.equal(held.length, new Set(held).size, 'two running items hold one lock');
+  for (const spec of specs) {
+    const mine = phase.get(spec.id)!;
+    if (['ready', 'starting', 'running', 'done'].includes(mine)) {
+      for (const dep of spec.depends_on)
+        assert.ok(
+          hasEnded(phase.get(dep)!, spec.when?.[dep]),
+          `${spec.id} is ${mine} before ${dep} has ended as it has to`,
+        );
+    }
+  }
+  for (const row of rows) {
+    assert.equal(
+      row.task !== null,
+      row.phase === 'starting' || row.phase === 'running',
+      `${row.item_id} is ${row.phase} and its task is ${row.task}`,
+    );
+    if (isTerminal(row.phase)) assert.equal(row.due_at, null, 'a terminal item has a deadline');
+    if (row.phase === 'starting' || row.phase === 'running')
+      assert.notEqual(row.due_at, null, 'a running item has no deadline');
+  }
+  assert.equal(new Set(world.backend.births).size, world.backend.births.length, 'an attempt was started twice');
+  const open = rows.filter((row) => !isTerminal(row.phase)).length;
+  assert.equal(world.state.run(runId)!.open, open, 'the counter of open items is off');
+  assert.deepEqual(
+    replay(world.events(runId), specs),
+    rows.map(({ item_id, attempt, phase: now }) => ({ id: item_id, attempt, phase: coarse(now) })),
+    'the log and the state differ',
+  );
+}
+
+export function checkEnd(world: World, runId: string): void {
+  const run = world.state.run(runId)!;
+  const events = world.events(runId);
+  assert.equal(run.open, 0);
+  assert.equal(events.at(-1)?.kind, 'run.completed');
+  assert.deepEqual(
+    events.map((event) => event.seq),
+    events.map((_, index) => index),
+  );
+  const fired = events.filter((event) => event.kind === 'item.fired').length;
+  assert.equal(events.filter((event) => event.kind === 'item.reconciled').length, fired, 'an attempt without an end');
+  assert.deepEqual(world.backend.running.length, 0, 'a task outlived its run');
+  assert.equal(world.reconciler.engine.memory.locks.size, 0, 'a lock outlived its run');
+}
+
+function hasEnded(phase: Phase, rule: 'failed' | 'always' | undefined): boolean {
+  if (rule === 'always') return isTerminal(phase);
+  return rule === 'failed' ? phase === 'failed' || phase === 'denied' : phase === 'done';
+}
+
+/** The log does not tell pending from ready or starting from running: those are not decisions. */
+type Coarse = 'open' | 'active' | Phase;
+function coarse(phase: Phase): Coarse {
+  if (phase === 'pending' || phase === 'ready') return 'open';
+  return phase === 'starting' || phase === 'running' ? 'active' : phase;
+}
+
+function replay(
+  events: readonly RunEvent[],
+  specs: readonly AdmittedItem[],
+): { id: string; attempt: number; phase: Coarse }[] {
+  const state = new Map<string, { id: string; attempt: number; phase: Coarse }>(
+    specs.map(({ id }) => [id, { id, attempt: 0, phase: 'open' }]),
+  );
+  for (const event of events) {
+    if (event.kind === 'item.fired')
+      Object.assign(state.get(event.itemId)!, { phase: 'active', attempt: event.attempt });
+    if (event.kind === 'item.reconciled') state.get(event.itemId)!.phase = event.status;
+    if (event.kind === 'item.retried') state.get(event.itemId)!.phase = 'open';
+    if (event.kind === 'item.denied') state.get(event.itemId)!.phase = 'denied';
+    if (event.kind === 'item.skipped')
+      state.get(event.itemId)!.phase = event.reason === 'Cancelled' ? 'cancelled' : 'skipped';
+  }
+  return [...state.values()];
+}

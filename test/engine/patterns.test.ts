@@ -258,6 +258,12 @@ test('a gate that stays red fails when no fix is left, and the rest is skipped',
   );
 });
 
+test('what joins behind something that has failed is skipped with everything behind it', async () => {
+  const chain = [admittedItem('t', { role: 'test' }), admittedItem('a'), admittedItem('b'), admittedItem('c')];
+  const all = await ends(gated(1), chain, { t: red, 't.check.1': red });
+  assert.deepEqual([all['a'], all['b'], all['c']], Array(3).fill('skipped DependencyFailed'));
+});
+
 test('an advancing gate stops nothing, but what failed before it does', async () => {
   const all = await ends(gated(1), steps, { look: fails });
   assert.deepEqual([all['look'], all['ship']], ['failed ExitNonZero', 'done']);

@@ -172,8 +172,49 @@ async function created(deployment: Deployment, run: string, since: number): Prom
     .sort();
 }
 
+/** Growth: before and after the first appended item, after the last, and around the commit; then the same of the extension. */
+const growing: readonly Lives[] = [
+  ['insert:item#2:before', 'insert:item#1:before', 'insert:item#3:after', 'commit#1:before', 'commit#1:after'],
+  ['insert:item#2:after', 'log:item ended#1', 'write:task#1:before', 'log:run completed#1'],
+];
+
+function growths(): void {
+  let deployment: Deployment;
+  before(async () => {
+    deployment = new Deployment('process');
+    const product = { kind: 'output', path: 'n' };
+    const count = blocks(script('cat inputs/part* | wc -l > outputs/n'), outputs);
+    const split = { outputs: 'parts/', map: count, product, reduce: count };
+    const spec = { concurrency: 4, pattern: { 'map-reduce': { split } } };
+    deployment.drop('q.json', { apiVersion: 'pangolin.dev/v1', kind: 'Queue', metadata: { name: 'q' }, spec });
+    await deployment.settle();
+    assert.deepEqual(deployment.receipt('q.json')?.errors, []);
+  });
+  after(() => deployment.dispose());
+
+  for (const [index, lives] of growing.entries()) {
+    const run = `grown-${index}`;
+    test(`killed at ${lives.join(', then at ')}`, async () => {
+      const parts = script('mkdir outputs/parts; echo a > outputs/parts/a; echo b > outputs/parts/b');
+      const splitter = { id: 's', role: 'split', ...blocks(parts, outputs) };
+      deployment.drop(`${run}.json`, runOf(run, deployment.repo, [splitter], { queue: 'q' }));
+      let kills = 0;
+      for (const at of lives) if (await live(deployment, at)) kills++;
+      await live(deployment, undefined);
+      assert.ok(kills >= lives.length - 1, `only ${kills} of ${lives.length} kills hit`);
+      const done = 'done Succeeded 1';
+      assert.deepEqual(ends(await deployment.status(run)), { s: done, 's.1': done, 's.2': done, 's.reduce': done });
+      const extended = deployment.events(run).filter(({ kind }) => kind === 'run.extended');
+      assert.equal(extended.length, 1, 'the run has grown twice');
+      await deployment.verified(run);
+      await deployment.swept();
+    });
+  }
+}
+
 const withoutDocker = await dockerSkip();
 describe('a controller that is killed', { concurrency: true }, () => {
   describe('on the process provider', { concurrency: 1 }, () => crashes('process', onProcess));
+  describe('while a run grows', { concurrency: 1 }, growths);
   describe('on docker', { concurrency: 1, skip: withoutDocker }, () => crashes('docker', onDocker));
 });

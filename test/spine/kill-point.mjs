@@ -114,10 +114,11 @@ const Database = require('better-sqlite3');
 const prepare = Database.prototype.prepare;
 Database.prototype.prepare = function (sql) {
   const statement = Reflect.apply(prepare, this, [sql]);
-  if (sql !== 'COMMIT') return statement;
+  const label = sql === 'COMMIT' ? 'commit' : /^INSERT INTO item \(/.test(sql) ? 'insert:item' : undefined;
+  if (label === undefined) return statement;
   const run = statement.run;
   statement.run = function (...args) {
-    const last = reach('commit');
+    const last = reach(label);
     const result = Reflect.apply(run, statement, args);
     if (last) die();
     return result;

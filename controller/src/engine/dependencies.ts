@@ -28,10 +28,12 @@ export function addItems(pass: Pass, run: RunRow, items: readonly AdmittedItem[]
   const rows = new Map(items.map((spec) => [spec.id, state.insertItem(run, spec)]));
   state.grown(run.rn, items.length, items.filter(({ onExit }) => onExit).length);
   const ended = new Map<string, Phase>();
+  const known = new Map<string, number>(rows);
   const sourceOf = (id: string): number => {
-    const added = rows.get(id);
-    if (added !== undefined) return added;
-    const existing = state.item(run.rn, id)!;
+    const iid = known.get(id);
+    if (iid !== undefined) return iid;
+    const existing = state.sourceItem(run.rn, id)!;
+    known.set(id, existing.iid);
     if (isTerminal(existing.phase)) ended.set(id, existing.phase);
     return existing.iid;
   };
@@ -122,12 +124,11 @@ export function settleDependents(pass: Pass, source: ItemRow, run: RunRow): void
             ? 'satisfied'
             : 'lost';
       if (outcome === 'undecided') continue;
-      if (outcome === 'satisfied') {
-        if (state.satisfy(edge.dst)) makeReady(pass, state.itemById(edge.dst), run);
-        continue;
-      }
+      if (outcome === 'satisfied' && !state.satisfy(edge.dst)) continue;
       const item = state.itemById(edge.dst);
-      if (!isTerminal(item.phase)) {
+      if (isTerminal(item.phase)) continue;
+      if (outcome === 'satisfied') makeReady(pass, item, run);
+      else {
         skip(
           pass,
           item,

@@ -49,9 +49,9 @@ function checkMerge(pass: Pass, run: RunRow, items: readonly AdmittedItem[]): vo
   if (added.size !== items.length) refuse('two of the appended items have one id');
   for (const [index, item] of items.entries()) {
     const path = `/items/${index}`;
-    if (state.item(run.rn, item.id)) refuse(`run ${run.run_id} has an item ${item.id} already`, `${path}/id`);
+    if (state.sourceItem(run.rn, item.id)) refuse(`run ${run.run_id} has an item ${item.id} already`, `${path}/id`);
     for (const source of sourcesOf(item)) {
-      if (!added.has(source) && !state.item(run.rn, source))
+      if (!added.has(source) && !state.sourceItem(run.rn, source))
         refuse(`${item.id} depends on ${source}, which run ${run.run_id} does not have`, path);
     }
   }

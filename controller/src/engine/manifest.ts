@@ -7,7 +7,7 @@ import type { AdmittedItem, Need, Select } from '@pangolin/contracts/run';
 import type { DispatchManifest, InputRef, Sandbox } from '@pangolin/contracts/task';
 import { formatTime } from '@pangolin/contracts/units';
 import { dispatchStatement, provenanceStatement } from '../audit/statements.ts';
-import type { ItemRow, Products, RunRow } from '../store/state.ts';
+import type { ItemRow, RunRow } from '../store/state.ts';
 import { ENGINE } from './engine.ts';
 import type { Pass } from './pass.ts';
 import type { Collected } from './transitions.ts';
@@ -37,13 +37,12 @@ export function resolveInputs(
 function findProduct(pass: Pass, rn: number, needs: readonly Need[]): InputRef | { readonly missing: string } {
   let missing = 'no source of it is done';
   for (const { from, select } of needs) {
-    const source = pass.engine.state.item(rn, from);
+    const source = pass.engine.state.sourceItem(rn, from);
     const output = outputName(select);
     // Evidence accepts products of done items only; what a failed one left is for people.
     if (source?.phase !== 'done') continue;
-    const products = source.products ? (JSON.parse(source.products) as Products) : undefined;
-    const product = select.kind === 'patch' ? products?.patch : products?.outputs[select.path];
-    if (product) return { sha256: product.sha256, from: { itemId: from, output } };
+    const product = pass.engine.state.product(source.iid, output);
+    if (product !== undefined) return { sha256: product, from: { itemId: from, output } };
     missing = `${from} yielded no ${output}`;
     break;
   }

@@ -75,7 +75,8 @@ function refusalOf(pass: Pass, run: RunRow, { items }: Growth): string | undefin
   const long = items.find(({ id }) => id.length > ID_MAX || encodeSegment(id).length > ENCODED_ID_MAX);
   if (long) return `an appended item would be called ${long.id.slice(0, 220)}, which is too long`;
   for (const { id } of items) {
-    if (state.item(run.rn, id)) return `an item ${id} is there already; names that end like this belong to the pattern`;
+    if (state.sourceItem(run.rn, id))
+      return `an item ${id} is there already; names that end like this belong to the pattern`;
   }
   return undefined;
 }

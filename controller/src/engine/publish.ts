@@ -61,7 +61,8 @@ export class Publisher {
 
   async #publishRun(run: RunRow): Promise<void> {
     const { store, state } = this.#engine;
-    const items = [...state.itemsOf(run.rn)].map((item) => JSON.stringify(itemStatus(item))).join('\n') + '\n';
+    // Row by row: only the text of a large run is held.
+    const items = Array.from(state.itemsOf(run.rn), (item) => JSON.stringify(itemStatus(item))).join('\n') + '\n';
     const status = this.#status(run);
     if (run.spec_written === 0) await store.copy(casKey(run.plan), specKey(run.run_id));
     await store.put(itemsKey(run.run_id), items);

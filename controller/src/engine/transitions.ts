@@ -112,6 +112,7 @@ export async function settleAttempt(
     });
     pass.engine.log.info({ ...ref, reason: verdict.reason, delayMs: decision.delayMs }, 'attempt failed; retrying');
   } else {
+    if (verdict.status === 'done') state.addProducts(item.iid, outputs);
     finishItem(pass, item, run, { ...after, phase: verdict.status, reason: verdict.reason });
   }
   for (const lock of spec.resourceLocks) state.wakeWaiter(lockKey(lock));

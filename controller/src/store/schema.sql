@@ -59,7 +59,6 @@ CREATE TABLE IF NOT EXISTS item (
   tag         INTEGER NOT NULL DEFAULT 0, -- its place in the queue, fair between runs
   rank        INTEGER NOT NULL DEFAULT 0, -- tag, moved ahead by priority: lowest first
   on_exit     INTEGER NOT NULL DEFAULT 0,
-  unmet       INTEGER NOT NULL,           -- dependencies that are not satisfied yet
   attempt     INTEGER NOT NULL DEFAULT 0, -- attempts fired
   charged     INTEGER NOT NULL DEFAULT 0, -- failures on the item's own budget
   infra       INTEGER NOT NULL DEFAULT 0, -- failures on the infrastructure budget
@@ -84,6 +83,13 @@ CREATE INDEX IF NOT EXISTS item_blocked ON item (blocked_on, rank, iid) WHERE bl
 CREATE INDEX IF NOT EXISTS item_order ON item (rn);
 CREATE INDEX IF NOT EXISTS item_due ON item (due_at) WHERE due_at IS NOT NULL;
 CREATE UNIQUE INDEX IF NOT EXISTS item_task ON item (task) WHERE task IS NOT NULL;
+
+-- Dependencies of an item that are not satisfied yet. Apart from its row, which is large when it gathers thousands of others.
+CREATE TABLE IF NOT EXISTS waits (iid INTEGER PRIMARY KEY, unmet INTEGER NOT NULL);
+-- What items that are done have yielded, one by one: what one of thousands is asked for does not read the others.
+CREATE TABLE IF NOT EXISTS product (
+  iid INTEGER, output TEXT, sha256 TEXT NOT NULL, PRIMARY KEY (iid, output)
+) WITHOUT ROWID;
 
 -- rule: how src has to end for dst: done | failed | always. any: one of the edges of dst with the same grp has to be done.
 CREATE TABLE IF NOT EXISTS edge (

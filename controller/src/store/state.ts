@@ -55,7 +55,6 @@ export interface ItemRow {
   readonly tag: number;
   readonly rank: number;
   readonly on_exit: number;
-  readonly unmet: number;
   readonly attempt: number;
   readonly charged: number;
   readonly infra: number;
@@ -86,7 +85,7 @@ export interface Edge {
 
 /** Columns that a transition may write. Absent ones stay as they are. */
 export type ItemChange = Partial<
-  Omit<ItemRow, 'iid' | 'rn' | 'item_id' | 'queue' | 'spec' | 'priority' | 'unmet'> & {
+  Omit<ItemRow, 'iid' | 'rn' | 'item_id' | 'queue' | 'spec' | 'priority'> & {
     readonly products: string | null;
   }
 >;
@@ -238,8 +237,8 @@ export class StateStore {
   /** A pending item that waits for nothing yet. Answers its number. */
   insertItem(run: RunRow, spec: AdmittedItem): number {
     const { lastInsertRowid } = this.#run(
-      `INSERT INTO item (rn, item_id, queue, spec, phase, reason, priority, unmet, on_exit)
-       VALUES (?, ?, ?, ?, 'pending', 'WaitingForDependencies', ?, 0, ?)`,
+      `INSERT INTO item (rn, item_id, queue, spec, phase, reason, priority, on_exit)
+       VALUES (?, ?, ?, ?, 'pending', 'WaitingForDependencies', ?, ?)`,
       run.rn,
       spec.id,
       run.queue,
@@ -259,7 +258,7 @@ export class StateStore {
   }
 
   setUnmet(iid: number, unmet: number): void {
-    this.#run('UPDATE item SET unmet = ? WHERE iid = ?', unmet, iid);
+    this.#run('INSERT INTO waits VALUES (?, ?)', iid, unmet);
   }
 
   /** Items were added to the run. */
@@ -293,9 +292,11 @@ export class StateStore {
   /** Lets the onExit items of a run see that all the others are over. Answers those that wait for nothing else. */
   releaseExits(rn: number): ItemRow[] {
     this.#run('UPDATE run SET exits = 0 WHERE rn = ?', rn);
-    this.#run(`UPDATE item SET unmet = unmet - 1 WHERE rn = ? AND on_exit = 1 AND phase = 'pending'`, rn);
+    const exits = `SELECT iid FROM item WHERE rn = ? AND on_exit = 1 AND phase = 'pending'`;
+    this.#run(`UPDATE waits SET unmet = unmet - 1 WHERE iid IN (${exits})`, rn);
     return this.#all(
-      `SELECT * FROM item WHERE rn = ? AND on_exit = 1 AND phase = 'pending' AND unmet = 0 ORDER BY iid`,
+      `SELECT item.* FROM item JOIN waits USING (iid)
+       WHERE rn = ? AND on_exit = 1 AND phase = 'pending' AND unmet = 0 ORDER BY iid`,
       rn,
     ) as ItemRow[];
   }
@@ -398,6 +399,24 @@ export class StateStore {
     return this.#one('SELECT * FROM item WHERE rn = ? AND item_id = ?', rn, itemId) as ItemRow | undefined;
   }
 
+  /** The little that dependents ask of an item; its whole row may be large. */
+  sourceItem(rn: number, itemId: string): Pick<ItemRow, 'iid' | 'phase'> | undefined {
+    return this.#one('SELECT iid, phase FROM item WHERE rn = ? AND item_id = ?', rn, itemId) as
+      Pick<ItemRow, 'iid' | 'phase'> | undefined;
+  }
+
+  /** `outputs`: `patch` and `outputs/<path>` → digest, of an item that is done. */
+  addProducts(iid: number, outputs: Readonly<Record<string, { readonly sha256: string }>>): void {
+    for (const [output, { sha256 }] of Object.entries(outputs))
+      this.#run('INSERT INTO product VALUES (?, ?, ?)', iid, output, sha256);
+  }
+
+  /** Digest of one product of an item that is done. */
+  product(iid: number, output: string): string | undefined {
+    const row = this.#one('SELECT sha256 FROM product WHERE iid = ? AND output = ?', iid, output);
+    return (row as { sha256: string } | undefined)?.sha256;
+  }
+
   itemByTask(task: string): ItemRow | undefined {
     return this.#one('SELECT * FROM item WHERE task = ?', task) as ItemRow | undefined;
   }
@@ -472,16 +491,12 @@ export class StateStore {
     return this.#all('SELECT * FROM edge WHERE src = ? ORDER BY dst', iid) as Edge[];
   }
 
-  /**
-   * Takes one off the item's count of unsatisfied dependencies. Answers whether it waits for nothing any more. The row is
-   * not read for that: an item that gathers thousands of others is large.
-   */
+  /** Takes one off the item's count of unsatisfied dependencies. Answers whether it waits for nothing any more. */
   satisfy(iid: number): boolean {
-    const { unmet, phase } = this.#one(
-      'UPDATE item SET unmet = unmet - 1 WHERE iid = ? RETURNING unmet, phase',
-      iid,
-    ) as Pick<ItemRow, 'unmet' | 'phase'>;
-    return unmet === 0 && !isTerminal(phase);
+    const { unmet } = this.#one('UPDATE waits SET unmet = unmet - 1 WHERE iid = ? RETURNING unmet', iid) as {
+      unmet: number;
+    };
+    return unmet === 0;
   }
 
   /** One source of an any-of group is out. Answers how many still can be done; undefined when the group is decided. */

@@ -181,6 +181,42 @@ test('a run cannot grow beyond its largest size', async () => {
   }
 });
 
+test('a retried splitter makes the new run grow, unless the old one has grown from it', async () => {
+  const world = new World(({ ref }) => {
+    if (ref.itemId === 's') return ref.runId === RUN ? fails : done('parts/a');
+    return ref.runId === 'again' && ref.itemId === 's.1' ? fails : done('out');
+  });
+  await world.open();
+  const finish = async (run: string): Promise<void> => {
+    for (let pass = 0; world.state.run(run)?.finished_at == null; pass++) {
+      assert.ok(pass < PASSES_MAX, `${run} does not end`);
+      for (const task of world.backend.running) world.backend.finish(task);
+      await world.pass();
+    }
+  };
+  const retry = async (n: number, run: string, more: object = {}): Promise<void> => {
+    const control = { schema: 'control/1', verb: 'retry', run, actor: 'human:test', ...more };
+    await world.store.put(`control/c${n}.json`, JSON.stringify(control));
+    world.reconciler.engine.admission.hint('control/');
+  };
+  try {
+    await world.submit(admittedRun(RUN, [splitter('s')], { pattern: rows }));
+    await finish(RUN);
+    await retry(1, RUN, { as: 'again' });
+    await finish('again');
+    const ids = (run: string): string[] => world.items(run).map(({ item_id, phase }) => `${item_id} ${phase}`);
+    assert.deepEqual(ids('again'), ['s done', 's.1 failed', 's.reduce skipped']);
+    await retry(2, 'again', { as: 'third' });
+    await finish('third');
+    assert.deepEqual(ids('third'), ['s.1 done', 's.reduce done']);
+    await retry(3, 'again', { item: 's', as: 'fourth' });
+    for (let pass = 0; pass < 5; pass++) await world.pass();
+    assert.equal(world.state.run('fourth'), undefined, 'it would grow twice');
+  } finally {
+    world.close();
+  }
+});
+
 /* ---- pipeline ---- */
 
 const gated = (attempts: number): AdmittedPattern => ({

@@ -41,6 +41,7 @@ const exitCodes: Readonly<Record<string, number>> = {
   Finished: 4,
   NotFinished: 4,
   NothingToRetry: 4,
+  NotRetryable: 4,
   NotWaiting: 4,
   NotAnOption: 2,
   NotOpenEnded: 4,

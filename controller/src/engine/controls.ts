@@ -4,6 +4,7 @@ import type { Control } from '@pangolin/contracts/control';
 import { sha256 } from '@pangolin/contracts/digest';
 import { messageOf } from '@pangolin/contracts/errors';
 import { casKey } from '@pangolin/contracts/layout';
+import type { AdmittedPattern } from '@pangolin/contracts/pattern';
 import { isTerminal } from '@pangolin/contracts/reasons';
 import type { AdmittedItem, AdmittedNeed, AdmittedRun } from '@pangolin/contracts/run';
 import { validateControl } from '@pangolin/contracts/schema';
@@ -12,6 +13,7 @@ import type { ScheduleRow } from '../store/schedules.ts';
 import type { ItemRow, Products, RunRow } from '../store/state.ts';
 import { satisfies } from './dependencies.ts';
 import { sourcesOf } from './growth.ts';
+import { rolesOf, templatesOf } from '../plan/patterns/patterns.ts';
 import { insertRun } from './insert-run.ts';
 import { specOf } from './engine.ts';
 import type { Pass } from './pass.ts';
@@ -192,16 +194,50 @@ async function retry(pass: Pass, control: Control, name: string): Promise<string
 
   const byId = new Map(items.map((each) => [each.item_id, each]));
   const specs = items.filter((each) => again.has(each.item_id)).map((each) => retrySpec(specOf(each), again, byId));
-  const digests = specs.flatMap(({ pipeline }) => (pipeline ? [pipeline.sha256] : []));
+  const pattern = patternOfRetry(pass, run, specs, items);
+  const digests = [...specs, ...(pattern ? templatesOf(pattern) : [])].flatMap(
+    ({ pipeline }) => pipeline?.sha256 ?? [],
+  );
   const pipelines = Object.fromEntries(digests.map((digest) => [digest, state.pipeline(digest)]));
   const labels = { ...(JSON.parse(run.labels) as Record<string, string>), 'pangolin.dev/retry-of': run.run_id };
   const spec = sha256(canonicalBytes({ retryOf: run.plan, id, items: [...again].sort() }));
-  const linked: AdmittedRun = { schema: 'admitted-run/1', id, queue: run.queue, labels, spec, pipelines, items: specs };
+  const linked: AdmittedRun = {
+    schema: 'admitted-run/1',
+    id,
+    queue: run.queue,
+    labels,
+    spec,
+    pipelines,
+    items: specs,
+    ...(pattern && { pattern }),
+  };
   const bytes = canonicalBytes(linked);
   const plan = sha256(bytes);
   await store.put(casKey(plan), bytes);
   insertRun(pass, { run: linked, plan, actor: control.actor, submission: name, retryOf: run.run_id });
   return id;
+}
+
+/**
+ * What a run has grown to is run again as it is. A splitter or a proposal that never got so far makes the new run grow;
+ * one that did would do it a second time, beside the items that are there.
+ */
+function patternOfRetry(
+  { engine: { state } }: Pass,
+  run: RunRow,
+  specs: readonly AdmittedItem[],
+  items: readonly ItemRow[],
+): AdmittedPattern | undefined {
+  if (run.patterned === 0) return undefined;
+  const pattern = state.pattern(run.rn);
+  const roles = rolesOf(pattern);
+  const growing = specs.filter(({ role }) => role !== undefined && roles.includes(role));
+  if (growing.length === 0) return undefined;
+  const grown = new Set(items.map((item) => specOf(item).spawn?.of));
+  const twice = growing.find(({ id, spawn }) => spawn !== undefined || grown.has(id));
+  if (!twice) return pattern;
+  const hint = 'Name an item behind it, or submit the run again under another id.';
+  throw new Refusal('NotRetryable', `the run has grown from ${twice.id}, or for it, and would do so again`, hint);
 }
 
 /** But for those whose other dependencies had not ended as they have to: they would not run now either. */

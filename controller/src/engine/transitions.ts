@@ -48,9 +48,8 @@ export async function settleAttempt(
   judged: Verdict,
   collected: Collected,
 ): Promise<void> {
-  const verdict = withinPatience(judged, item);
   const { state, memory } = pass.engine;
-  const verdict = judgeByPattern(pass, item, run, judged, collected);
+  const verdict = judgeByPattern(pass, item, run, withinPatience(judged, item), collected);
   const spec = specOf(item);
   const ref = { runId: run.run_id, itemId: item.item_id, attempt: item.attempt };
   const outputs = productDigests(collected.products);

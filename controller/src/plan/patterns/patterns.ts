@@ -1,5 +1,5 @@
 /** The execution patterns of queues: how a run is wired at admission, and what is appended when one of its items ends. */
-import type { AdmittedPattern } from '@pangolin/contracts/pattern';
+import type { AdmittedPattern, AdmittedTemplate } from '@pangolin/contracts/pattern';
 import type { AdmittedItem } from '@pangolin/contracts/run';
 import type { Decision, Ended, RunView } from './growth.ts';
 import { mapReduce } from './map-reduce.ts';
@@ -14,6 +14,21 @@ export function planRun(
   if (pattern.kind !== 'pipeline') return { items, pattern };
   const { items: now, ...later } = chain(items, pattern.gates);
   return { items: now, pattern: { ...pattern, ...later } };
+}
+
+export function templatesOf(pattern: AdmittedPattern): AdmittedTemplate[] {
+  switch (pattern.kind) {
+    case 'pipeline':
+      return Object.values(pattern.gates).flatMap((gate) => (gate.onRed === 'spawn-fix' ? [gate.fix] : []));
+    case 'map-reduce':
+      return Object.values(pattern.splits).flatMap(({ map, reduce }) => [map, reduce]);
+    case 'quorum':
+      return Object.values(pattern.quorums).flatMap(({ reviewers, commit, revise }) => [
+        ...reviewers,
+        commit,
+        ...(revise ? [revise] : []),
+      ]);
+  }
 }
 
 /** The roles that items may have which join by an extension. A chain is as the run was submitted. */

@@ -84,10 +84,11 @@ const attacks: readonly (readonly [string, string, string])[] = [
   ['a namespace of its own', 'privileges of root', `unshare -m true && echo GOT`],
 ];
 
-/** A daemon that leaves session, group and environment, waits for the end of its block, and then changes the product. */
+/** A daemon that leaves session, group and environment, waits until its block is long over, and then changes the product. */
 const DAEMON = `cat >/tmp/d.sh <<'END'
 trap '' TERM HUP INT
 while kill -0 $1 2>/dev/null; do sleep 0.05; done
+sleep 3
 echo late >"$2"/late; rm -rf "$2"/swap; ln -s /pangolin/in "$2"/swap
 END
 mkdir outputs/swap; echo fine >outputs/swap/task.json
@@ -99,7 +100,7 @@ const pipeline = [
     script(`{ ${command}; } 2>/dev/null; true`, { id: name.replaceAll(' ', '-'), lens: 'verify' }),
   ),
   script(DAEMON, { id: 'daemon' }),
-  script('sleep 2', { id: 'wait' }),
+  script('sleep 8', { id: 'wait' }),
 ];
 
 describe('a hostile block', { skip: await dockerSkip() }, () => {

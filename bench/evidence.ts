@@ -1,11 +1,13 @@
 /**
  * What evidence costs the controller. Appending: events into the run's log, each group one durable commit, beside the
  * same lines into a plain table with as many commits. Sealing: from a finished run to its stored seal, beside the two
- * signatures and the same objects written with an fsync each.
+ * signatures and the same objects written with an fsync each, and one long run beside the bare hashing of its log.
  */
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { sha256 } from '@pangolin/contracts/digest';
+import { eventsKey } from '@pangolin/contracts/layout';
 import type { RunEventBody } from '@pangolin/contracts/run-log';
 import { inTemporary, median, round, timed, type Row } from './figures.ts';
 import { openDatabase, openDeployment, recordRun, type Deployment } from './deployment.ts';
@@ -13,6 +15,8 @@ import { openDatabase, openDeployment, recordRun, type Deployment } from './depl
 const SEALED_ITEMS = 50;
 const SEALS = 15;
 const BATCH = 50;
+/** How often a log is hashed for the floor. */
+const FLOORS = 5;
 
 export async function evidence(): Promise<Row[]> {
   return [
@@ -20,6 +24,9 @@ export async function evidence(): Promise<Row[]> {
     await append(50, 10_000),
     await seal('one by one', 1, SEALS),
     await seal('together', BATCH, 3),
+    await sealOf(1_000),
+    await sealOf(10_000),
+    await sealOf(100_000),
   ];
 }
 
@@ -106,6 +113,22 @@ async function seal(how: string, batch: number, rounds: number): Promise<Row> {
       ...figures,
       ratioToFloor: round(ms / floorMs),
     };
+  });
+}
+
+/** One run of so many events, beside one SHA-256 over its log: the cost is linear when the ratio stays. */
+async function sealOf(events: number): Promise<Row> {
+  return await inTemporary(async (dir) => {
+    const deployment = await openDeployment(dir);
+    await recordRun(deployment, 'run', (events - 2) / 2, false);
+    const ms = await timed(() => sealAll(deployment));
+    const log = await deployment.store.get(eventsKey('run'));
+    const floors: number[] = [];
+    for (let n = 0; n < FLOORS; n++) floors.push(await timed(() => sha256(log)));
+    deployment.db.close();
+    const floorMs = median(floors);
+    const mib = round(log.length / 2 ** 20);
+    return { what: `seal of ${events} events`, how: 'alone', count: 1, mib, ms: round(ms), microsecondsPerEvent: round((1000 * ms) / events), floorMs: round(floorMs), ratioToFloor: round(ms / floorMs) }; // prettier-ignore
   });
 }
 

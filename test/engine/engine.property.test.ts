@@ -2,10 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { isTerminal, type Phase } from '@pangolin/contracts/reasons';
-import type { RunEvent } from '@pangolin/contracts/run-log';
 import type { AdmittedItem } from '@pangolin/contracts/run';
-import { specOf } from '@pangolin/controller/engine/engine';
+import { checkEnd, checkNow } from './invariants.ts';
 import { admittedItem, admittedRun, World, type Fate } from './world.ts';
 
 const PASSES_MAX = 400;
@@ -91,7 +89,7 @@ test('whatever happens, no invariant breaks and every run ends', async () => {
               await control(world, { verb: action.paused ? 'pause' : 'resume', run: RUN });
             else if (cancels++ === 0) await cancel(world, items, action.pick);
             await world.pass();
-            check(world, items);
+            checkNow(world, RUN, items);
           }
           await control(world, { verb: 'resume', run: RUN });
           for (let pass = 0; world.state.run(RUN)!.finished_at === null; pass++) {
@@ -100,9 +98,9 @@ test('whatever happens, no invariant breaks and every run ends', async () => {
             await answer(world, pass);
             world.clock += 70_000;
             await world.pass();
-            check(world, items);
+            checkNow(world, RUN, items);
           }
-          checkEnd(world);
+          checkEnd(world, RUN);
         } finally {
           world.close();
         }
@@ -134,83 +132,4 @@ async function control(world: World, about: object): Promise<void> {
   const text = JSON.stringify({ schema: 'control/1', actor: 'human:test', ...about });
   await world.store.put(`control/c${controls++}.json`, text);
   world.reconciler.engine.admission.hint('control/');
-}
-
-/** Holds after every pass. */
-function check(world: World, specs: readonly AdmittedItem[]): void {
-  const rows = world.items(RUN);
-  const phase = new Map(rows.map((row) => [row.item_id, row.phase]));
-  const active = rows.filter((row) => row.task !== null);
-  assert.ok(active.length <= world.concurrency, 'more tasks than the queue allows');
-  const held = active.flatMap((row) => specOf(row).resourceLocks.filter((lock) => typeof lock === 'string'));
-  assert.equal(held.length, new Set(held).size, 'two running items hold one lock');
-  const sharing = active.filter((row) => specOf(row).resourceLocks.some((lock) => typeof lock !== 'string'));
-  assert.ok(sharing.length <= SHARERS, 'more items than may share one lock');
-  for (const spec of specs) {
-    const mine = phase.get(spec.id)!;
-    if (['ready', 'starting', 'running', 'done'].includes(mine)) {
-      for (const dep of spec.depends_on)
-        assert.equal(phase.get(dep), 'done', `${spec.id} is ${mine} before ${dep} is done`);
-    }
-  }
-  for (const row of rows) {
-    assert.equal(
-      row.task !== null,
-      row.phase === 'starting' || row.phase === 'running',
-      `${row.item_id} is ${row.phase} and its task is ${row.task}`,
-    );
-    assert.equal(row.question !== null, row.reason === 'WaitingForInput', `${row.item_id} is ${row.reason}`);
-    if (isTerminal(row.phase)) assert.equal(row.due_at, null, 'a terminal item has a deadline');
-    if (row.phase === 'starting' || row.phase === 'running')
-      assert.notEqual(row.due_at, null, 'a running item has no deadline');
-  }
-  assert.equal(new Set(world.backend.births).size, world.backend.births.length, 'an attempt was started twice');
-  const open = rows.filter((row) => !isTerminal(row.phase)).length;
-  assert.equal(world.state.run(RUN)!.open, open, 'the counter of open items is off');
-  assert.deepEqual(
-    replay(world.events(RUN), specs),
-    rows.map(({ item_id, attempt, phase: now, reason }) => ({ id: item_id, attempt, phase: coarse(now, reason) })),
-    'the log and the state differ',
-  );
-}
-
-function checkEnd(world: World): void {
-  const run = world.state.run(RUN)!;
-  const events = world.events(RUN);
-  assert.equal(run.open, 0);
-  assert.equal(events.at(-1)?.kind, 'run.completed');
-  assert.deepEqual(
-    events.map((event) => event.seq),
-    events.map((_, index) => index),
-  );
-  const fired = events.filter((event) => event.kind === 'item.fired').length;
-  assert.equal(events.filter((event) => event.kind === 'item.reconciled').length, fired, 'an attempt without an end');
-  assert.deepEqual(world.backend.running.length, 0, 'a task outlived its run');
-  assert.equal(world.reconciler.engine.memory.locks.size, 0, 'a lock outlived its run');
-}
-
-/** The log does not tell pending from ready or starting from running: those are not decisions. */
-type Coarse = 'open' | 'active' | Phase;
-function coarse(phase: Phase, reason: string): Coarse {
-  if (phase === 'pending' || phase === 'ready' || reason === 'WaitingForRetry') return 'open';
-  return phase === 'starting' || phase === 'running' ? 'active' : phase;
-}
-
-function replay(
-  events: readonly RunEvent[],
-  specs: readonly AdmittedItem[],
-): { id: string; attempt: number; phase: Coarse }[] {
-  const state = new Map<string, { id: string; attempt: number; phase: Coarse }>(
-    specs.map(({ id }) => [id, { id, attempt: 0, phase: 'open' }]),
-  );
-  for (const event of events) {
-    if (event.kind === 'item.fired')
-      Object.assign(state.get(event.itemId)!, { phase: 'active', attempt: event.attempt });
-    if (event.kind === 'item.reconciled') state.get(event.itemId)!.phase = event.status;
-    if (event.kind === 'item.retried' || event.kind === 'item.answered') state.get(event.itemId)!.phase = 'open';
-    if (event.kind === 'item.denied') state.get(event.itemId)!.phase = 'denied';
-    if (event.kind === 'item.skipped')
-      state.get(event.itemId)!.phase = event.reason === 'Cancelled' ? 'cancelled' : 'skipped';
-  }
-  return [...state.values()];
 }

@@ -4,6 +4,7 @@ import { isTerminal, type Phase } from '@pangolin/contracts/reasons';
 import type { RunEvent } from '@pangolin/contracts/run-log';
 import type { AdmittedItem } from '@pangolin/contracts/run';
 import { specOf } from '@pangolin/controller/engine/engine';
+import type { ItemRow } from '@pangolin/controller/store/state';
 import type { World } from './world.ts';
 
 /** Holds after every pass. `specs`: the items of the run in the order in which they joined it. */
@@ -14,6 +15,7 @@ export function checkNow(world: World, runId: string, specs: readonly AdmittedIt
   assert.ok(active.length <= world.concurrency, 'more tasks than the queue allows');
   const held = active.flatMap((row) => specOf(row).resourceLocks.filter((lock) => typeof lock === 'string'));
   assert.equal(held.length, new Set(held).size, 'two running items hold one lock');
+  checkShared(active);
   for (const spec of specs) {
     const mine = phase.get(spec.id)!;
     if (['ready', 'starting', 'running', 'done'].includes(mine)) {
@@ -30,6 +32,7 @@ export function checkNow(world: World, runId: string, specs: readonly AdmittedIt
       row.phase === 'starting' || row.phase === 'running',
       `${row.item_id} is ${row.phase} and its task is ${row.task}`,
     );
+    assert.equal(row.question !== null, row.reason === 'WaitingForInput', `${row.item_id} is ${row.reason}`);
     if (isTerminal(row.phase)) assert.equal(row.due_at, null, 'a terminal item has a deadline');
     if (row.phase === 'starting' || row.phase === 'running')
       assert.notEqual(row.due_at, null, 'a running item has no deadline');
@@ -39,9 +42,18 @@ export function checkNow(world: World, runId: string, specs: readonly AdmittedIt
   assert.equal(world.state.run(runId)!.open, open, 'the counter of open items is off');
   assert.deepEqual(
     replay(world.events(runId), specs),
-    rows.map(({ item_id, attempt, phase: now }) => ({ id: item_id, attempt, phase: coarse(now) })),
+    rows.map(({ item_id, attempt, phase: now, reason }) => ({ id: item_id, attempt, phase: coarse(now, reason) })),
     'the log and the state differ',
   );
+}
+
+/** No shared lock has more holders than any of them allows. */
+function checkShared(active: readonly ItemRow[]): void {
+  const shared = active.flatMap((row) => specOf(row).resourceLocks.filter((lock) => typeof lock !== 'string'));
+  for (const { key, limit = Infinity } of shared) {
+    const holders = shared.filter((each) => each.key === key).length;
+    assert.ok(holders <= limit, `${holders} items share the lock ${key}`);
+  }
 }
 
 export function checkEnd(world: World, runId: string): void {
@@ -66,8 +78,8 @@ function hasEnded(phase: Phase, rule: 'failed' | 'always' | undefined): boolean 
 
 /** The log does not tell pending from ready or starting from running: those are not decisions. */
 type Coarse = 'open' | 'active' | Phase;
-function coarse(phase: Phase): Coarse {
-  if (phase === 'pending' || phase === 'ready') return 'open';
+function coarse(phase: Phase, reason: string): Coarse {
+  if (phase === 'pending' || phase === 'ready' || reason === 'WaitingForRetry') return 'open';
   return phase === 'starting' || phase === 'running' ? 'active' : phase;
 }
 
@@ -82,7 +94,7 @@ function replay(
     if (event.kind === 'item.fired')
       Object.assign(state.get(event.itemId)!, { phase: 'active', attempt: event.attempt });
     if (event.kind === 'item.reconciled') state.get(event.itemId)!.phase = event.status;
-    if (event.kind === 'item.retried') state.get(event.itemId)!.phase = 'open';
+    if (event.kind === 'item.retried' || event.kind === 'item.answered') state.get(event.itemId)!.phase = 'open';
     if (event.kind === 'item.denied') state.get(event.itemId)!.phase = 'denied';
     if (event.kind === 'item.skipped')
       state.get(event.itemId)!.phase = event.reason === 'Cancelled' ? 'cancelled' : 'skipped';

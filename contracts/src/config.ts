@@ -151,6 +151,18 @@ export const Config = Type.Object(
         { description: 'Where the values of secrets come from.' },
       ),
     ),
+    git: Type.Optional(
+      Type.Object(
+        {
+          allowHosts: Type.Array(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9.-]{0,252}(:\\d{1,5})?$' }), {
+            maxItems: 200,
+            description:
+              'Hosts (`host`, or `host:port`) that workspaces may be fetched from over https or ssh, without a prompt. Default none.',
+          }),
+        },
+        { ...closed, description: 'Where `workspace.git` may come from besides this machine.' },
+      ),
+    ),
     egress: Type.Optional(
       Type.Object(
         {

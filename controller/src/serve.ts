@@ -82,7 +82,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   // Last opened, first closed.
   const closing: (() => Promise<void>)[] = [async () => state.close()];
   try {
-    const { evidence: outside = {}, egress, compute = {}, secrets } = await loadConfig(options.config, stateDir, store);
+    const { evidence: outside = {}, egress, compute = {}, secrets, git } = await loadConfig(options.config, stateDir, store);
     const evidence = new EvidenceStore(state.db);
     const keys = await openKeys(join(stateDir, 'keys'));
     const deployment = state.constant('deployment', () => randomBytes(8).toString('hex'));
@@ -131,7 +131,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       itemsOf: (run: string) => existingItems(state, run),
       localBase: process.cwd(),
       allowLocalPaths: store.kind === 'folder',
-      allowHosts: [],
+      allowHosts: git?.allowHosts ?? [],
       gitCacheDir: join(stateDir, 'git'),
     };
     const reconciler = new Reconciler(

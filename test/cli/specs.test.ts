@@ -116,6 +116,7 @@ test('doctor reports every check, and fails when the storage does not work', asy
       ['storage', 'ok'],
       ['docker', 'warn'],
       ['controller', 'warn'],
+      ['evidence', 'ok'],
     ],
   );
   assert.equal(good.code, 0);

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { Item, RunSpec } from '@pangolin/contracts/run';
-import { CaptureBlock, ScriptBlock } from '@pangolin/contracts/pipeline';
+import { AgentBlock, CaptureBlock, ScriptBlock } from '@pangolin/contracts/pipeline';
 import { QueueFile } from '@pangolin/contracts/queue';
 
 const root = dirname(dirname(import.meta.dirname));
@@ -19,7 +19,7 @@ test('the pages on reasons and limits say what the code does', () => {
 
 test('the page on the Run spec names every field that there is', () => {
   const page = readFileSync(join(root, 'docs', 'run-spec.md'), 'utf8');
-  const schemas = [RunSpec, Item, ScriptBlock, CaptureBlock, QueueFile.properties.spec];
+  const schemas = [RunSpec, Item, ScriptBlock, CaptureBlock, AgentBlock, QueueFile.properties.spec];
   const fields = schemas.flatMap(({ properties }) => Object.keys(properties));
   assert.ok(fields.length > 30);
   for (const field of new Set(fields)) {

@@ -130,7 +130,7 @@ it('never has more calls under way than the limit, and starts waiting ones in or
 
 it('refuses a backend that this build does not have', async () => {
   const options = { stateDir: '/nonexistent', deployment: 'd', log: { warn: () => undefined } };
-  await assert.rejects(openProvider({ ...options, compute: 'fargate' }), (error) =>
+  await assert.rejects(openProvider({ ...options, compute: 'kubernetes' }), (error) =>
     isPangolinError(error, 'UNSUPPORTED'),
   );
 });

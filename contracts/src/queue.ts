@@ -4,6 +4,7 @@ import { closed } from './fragments.ts';
 import { ID_PATTERN } from './ids.ts';
 import { Pattern } from './pattern.ts';
 import { Duration } from './pipeline.ts';
+import { QueueDefaults } from './run.ts';
 
 export const CONCURRENCY_MAX = 100_000;
 
@@ -26,6 +27,7 @@ export const QueueFile = Type.Object(
           ),
         ),
         pattern: Type.Optional(Pattern),
+        defaults: Type.Optional(QueueDefaults),
         paused: Type.Optional(Type.Boolean({ description: 'Starts nothing until it is resumed.' })),
       },
       closed,
@@ -40,4 +42,6 @@ export interface AdmittedQueue {
   readonly rateLimit?: { readonly starts: number; readonly perMs: number };
   /** As written; each run pins it when it is admitted. */
   readonly pattern?: Exclude<Pattern, 'static-dag'>;
+  /** As written; each run takes them when it is admitted. */
+  readonly defaults?: QueueDefaults;
 }

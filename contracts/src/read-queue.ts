@@ -1,8 +1,11 @@
 /** A submitted `kind: Queue` from bytes to its admitted form. */
+import type { Finding } from './explain.ts';
 import { located } from './located.ts';
+import { normaliseItem } from './normalise.ts';
 import { parseDocument } from './parse.ts';
 import { checkPattern } from './read-pattern.ts';
 import type { AdmittedQueue } from './queue.ts';
+import type { QueueDefaults } from './run.ts';
 import { conforms, findingsOf } from './schema.ts';
 import type { Problem } from './status.ts';
 import { parseDuration } from './units.ts';
@@ -20,7 +23,7 @@ export function readQueue(bytes: Uint8Array, file: string): ReadQueue | undefine
   const { value, locate } = parsed;
   if (typeof value !== 'object' || value === null || (value as { kind?: unknown }).kind !== 'Queue') return undefined;
   if (!conforms('queue', value)) return { ok: false, problems: located(findingsOf('queue', value), file, locate) };
-  const { concurrency, rateLimit, pattern, paused } = value.spec;
+  const { concurrency, rateLimit, pattern, defaults, paused } = value.spec;
   const perMs = rateLimit && parseDuration(rateLimit.per);
   if (perMs !== undefined && perMs < 1) {
     const finding = {
@@ -32,12 +35,24 @@ export function readQueue(bytes: Uint8Array, file: string): ReadQueue | undefine
     return { ok: false, problems: located([finding], file, locate) };
   }
   const growing = pattern === 'static-dag' ? undefined : pattern;
-  const wrong = growing ? checkPattern(growing, '/spec/pattern') : [];
+  const wrong = [
+    ...(growing ? checkPattern(growing, '/spec/pattern') : []),
+    ...(defaults ? checkDefaults(defaults, '/spec/defaults') : []),
+  ];
   if (wrong.length > 0) return { ok: false, problems: located(wrong, file, locate) };
   const queue = {
     concurrency,
     ...(growing && { pattern: growing }),
+    ...(defaults && { defaults }),
     ...(rateLimit && { rateLimit: { starts: rateLimit.starts, perMs: perMs! } }),
   };
   return { ok: true, name: value.metadata.name, queue, paused: paused ?? false };
+}
+
+/** What would be wrong with an item that has nothing else. */
+function checkDefaults(defaults: QueueDefaults, path: string): readonly Finding[] {
+  const findings: Finding[] = [];
+  const item = { id: 'item', pipeline: { blocks: [{ kind: 'agent' as const }] }, ...defaults };
+  normaliseItem(item, [], { items: [] }, { item: path, defaults: path, spec: '/spec' }, findings);
+  return findings;
 }

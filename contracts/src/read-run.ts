@@ -21,7 +21,7 @@ import {
   type NormalisedItem,
   type SpecPointer,
 } from './read-items.ts';
-import { DEFAULTS, type Item, type Run } from './run.ts';
+import { DEFAULTS, type Item, type QueueDefaults, type Run } from './run.ts';
 import { conforms, findingsOf, type Kind } from './schema.ts';
 import type { Problem } from './status.ts';
 import type { Locate } from './text-place.ts';
@@ -55,8 +55,12 @@ export interface RunPointers extends ItemPointers {
 
 type Spec = Run['spec'];
 
-/** Never throws. `file` is only named in the problems. */
-export function readRun(bytes: Uint8Array, file: string): ReadRun {
+/** Never throws. `file` is only named in the problems. `queueDefaults`: what the queue of that name sets for its runs. */
+export function readRun(
+  bytes: Uint8Array,
+  file: string,
+  queueDefaults: (queue: string) => QueueDefaults | undefined = () => undefined,
+): ReadRun {
   const parsed = parseDocument(bytes, file);
   if (!parsed.ok) return parsed;
   const { value, locate } = parsed;
@@ -73,13 +77,15 @@ export function readRun(bytes: Uint8Array, file: string): ReadRun {
   if (findings.length > 0 || !conforms(form.kind, lifted.document)) return refuse(findings, id);
 
   const spelled = spellOnce(lifted.document as unknown as Fields, form);
-  const normalised = normalise(spelled.id, spelled.spec, form);
+  const queue = spelled.spec.queue ?? DEFAULTS.queue;
+  const spec = withQueueDefaults(spelled.spec, queueDefaults(queue));
+  const normalised = normalise(spelled.id, spec, form);
   if (normalised.findings.length > 0) return refuse(normalised.findings, id);
   return {
     ok: true,
     run: {
       id: spelled.id,
-      queue: spelled.spec.queue ?? DEFAULTS.queue,
+      queue,
       labels: spelled.labels,
       items: normalised.items,
       ...(spelled.spec.openEnded && { openEnded: true as const }),
@@ -89,7 +95,7 @@ export function readRun(bytes: Uint8Array, file: string): ReadRun {
     locate,
     template: (template, findings) => {
       const places = { item: '', defaults: `${form.spec}/defaults`, spec: form.spec };
-      return normaliseItem({ id: 'template', ...template }, [], spelled.spec, places, findings);
+      return normaliseItem({ id: 'template', ...template }, [], spec, places, findings);
     },
     at: { queue: `${form.spec}/queue`, ...pointersOf(spelled.spec, form.spec, lifted) },
   };
@@ -137,6 +143,24 @@ function spellOnce(
   }
   const { id, labels, ...spec } = document as unknown as Spec & { id: string; labels?: Record<string, string> };
   return { id, labels: labels ?? {}, spec };
+}
+
+/** Field by field, where the defaults of a run are merged with its items so too. */
+function withQueueDefaults(spec: Spec, queue: QueueDefaults | undefined): Spec {
+  if (!queue) return spec;
+  const { retry, resources, sandbox } = spec.defaults ?? {};
+  const merged = <T extends object>(below: T | undefined, above: T | undefined): T | undefined =>
+    below && above ? { ...below, ...above } : (above ?? below);
+  const both = {
+    retry:
+      retry?.backoff && queue.retry?.backoff
+        ? { ...queue.retry, ...retry, backoff: { ...queue.retry.backoff, ...retry.backoff } }
+        : merged(queue.retry, retry),
+    resources: merged(queue.resources, resources),
+    sandbox: merged(queue.sandbox, sandbox),
+  };
+  const given = Object.fromEntries(Object.entries(both).filter(([, value]) => value !== undefined));
+  return { ...spec, defaults: { ...queue, ...spec.defaults, ...given } };
 }
 
 /* ---- checks beyond the schema ---- */

@@ -228,18 +228,8 @@ const Lock = Type.Union([
 const References = (description: string) =>
   Type.Array(Type.String({ pattern: ID_PATTERN }), { maxItems: 100, description });
 
-const itemFields = {
-  executor: Type.Optional(Type.Literal('dispatch')),
-  pipeline: Type.Optional(
-    Type.Union([Id, PipelineSpec], { description: 'A registered pipeline by name, or one written here.' }),
-  ),
-  subagent: Type.Optional(
-    Type.String({ pattern: ID_PATTERN, description: 'A registered subagent; it needs no pipeline of its own.' }),
-  ),
-  env: Type.Optional(References('Registered env bundles, besides those of the subagent; later ones win.')),
-  capabilities: Type.Optional(References('Registered capabilities, instead of those of the subagent.')),
-  addCapabilities: Type.Optional(References('Registered capabilities, besides those.')),
-  workspace: Type.Optional(Workspace),
+/** How an item runs, whatever it does: what a queue may set for its runs. */
+const policyFields = {
   image: Type.Optional(
     Type.String({ pattern: IMAGE_PATTERN, description: 'Worker image; the provider has a default.' }),
   ),
@@ -252,6 +242,27 @@ const itemFields = {
   bootTimeout: Type.Optional(Duration),
   retry: Type.Optional(Retry),
   priority: Type.Optional(Type.Integer({ minimum: -1000, maximum: 1000, description: 'Higher first. Default 0.' })),
+};
+
+export const QueueDefaults = Type.Object(policyFields, {
+  ...closed,
+  description: 'For items of runs of this queue that neither say otherwise nor have it in the defaults of their run.',
+});
+export type QueueDefaults = Static<typeof QueueDefaults>;
+
+const itemFields = {
+  executor: Type.Optional(Type.Literal('dispatch')),
+  pipeline: Type.Optional(
+    Type.Union([Id, PipelineSpec], { description: 'A registered pipeline by name, or one written here.' }),
+  ),
+  subagent: Type.Optional(
+    Type.String({ pattern: ID_PATTERN, description: 'A registered subagent; it needs no pipeline of its own.' }),
+  ),
+  env: Type.Optional(References('Registered env bundles, besides those of the subagent; later ones win.')),
+  capabilities: Type.Optional(References('Registered capabilities, instead of those of the subagent.')),
+  addCapabilities: Type.Optional(References('Registered capabilities, besides those.')),
+  workspace: Type.Optional(Workspace),
+  ...policyFields,
 };
 
 /** What an item has beside its id and what it waits for. */

@@ -6,6 +6,7 @@ import { formatDigest, sha256 } from '@pangolin/contracts/digest';
 import { PangolinError } from '@pangolin/contracts/errors';
 import { casKey } from '@pangolin/contracts/layout';
 import type { AdmittedQueue } from '@pangolin/contracts/queue';
+import { readQueue } from '@pangolin/contracts/read-queue';
 import type { AdmittedRun } from '@pangolin/contracts/run';
 import { admit, type AdmitContext, type Admitted } from '@pangolin/controller/admission/admit';
 import { registerThing } from '@pangolin/storage/registry';
@@ -48,6 +49,61 @@ async function problems(document: unknown, context = fresh()): Promise<(readonly
   for (const problem of result.problems) assert.ok(problem.file === 'run.json' && problem.line === 1);
   return result.problems.map(({ code, path }) => [code, path] as const);
 }
+
+test('the defaults of a queue are below those of the run, field by field, and are no part of what was submitted', async () => {
+  const defaults = {
+    timeout: '7m',
+    priority: 3,
+    resources: { cpu: '500m', memory: '64Mi' },
+    retry: { maxAttempts: 4, backoff: { initial: '2s', factor: 3 } },
+  };
+  const context = { ...fresh(), queue: (): AdmittedQueue => ({ concurrency: 1, defaults }) };
+  const run = {
+    id: 'r',
+    defaults: { timeout: '5m', resources: { memory: '128Mi' }, retry: { backoff: { factor: 2 } } },
+    items: [
+      { id: 'a', pipeline: inline, priority: 9 },
+      { id: 'b', pipeline: inline },
+    ],
+  };
+  const { items, spec } = await admitted(run, context);
+  assert.deepEqual(
+    items.map(({ timeoutMs, priority, cpuMillis, memoryBytes }) => [timeoutMs, priority, cpuMillis, memoryBytes]),
+    [
+      [300_000, 9, 500, 128 * 2 ** 20],
+      [300_000, 3, 500, 128 * 2 ** 20],
+    ],
+  );
+  const { maxAttempts, initialMs, factor } = items[1]!.retry;
+  assert.deepEqual([maxAttempts, initialMs, factor], [4, 2000, 2]);
+  assert.equal(spec, (await admitted(run)).spec);
+});
+
+test('defaults of a queue that no item could have are refused with their place', () => {
+  const queue = (defaults: object): Buffer =>
+    Buffer.from(
+      JSON.stringify({
+        apiVersion: 'pangolin.dev/v1',
+        kind: 'Queue',
+        metadata: { name: 'q' },
+        spec: { concurrency: 1, defaults },
+      }),
+    );
+  const rows = [
+    [{ timeout: '0s' }, '/spec/defaults/timeout'],
+    [{ resources: { memory: '1Ki' } }, '/spec/defaults/resources/memory'],
+    [{ pipeline: 'dev.build' }, '/spec/defaults/pipeline'],
+  ] as const;
+  for (const [defaults, path] of rows) {
+    const read = readQueue(queue(defaults), 'q.json');
+    assert.ok(read?.ok === false, path);
+    assert.deepEqual(
+      read.problems.map((problem) => problem.path),
+      [path],
+    );
+  }
+  assert.ok(readQueue(queue({ retry: { maxAttempts: 2 } }), 'q.json')?.ok);
+});
 
 const register = (context: AdmitContext, name: string, spec: unknown): ReturnType<typeof registerThing> =>
   registerThing(context.store, 'pipeline', name, canonicalBytes(spec), 'human:ada', 0);

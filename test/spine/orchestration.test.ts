@@ -1,6 +1,7 @@
 /** What a Run can say besides plain dependencies, through the shipped command on the process provider. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import type { DispatchManifest } from '@pangolin/contracts/task';
 import { blocks, Deployment, outputs, repository, runOf, script, type Status } from './harness.ts';
 import { poll } from './poll.ts';
 
@@ -125,7 +126,7 @@ test('a queue is declared by a file, a paused one starts nothing, and an unknown
     metadata: { name: 'narrow' },
     spec,
   });
-  deployment.drop('queue.json', queue({ concurrency: 1, paused: true }));
+  deployment.drop('queue.json', queue({ concurrency: 1, paused: true, defaults: { timeout: '7m' } }));
   deployment.drop('queue-bad.json', queue({ concurency: 1 }));
   const controller = deployment.serve();
   await poll('the queue is declared', () => deployment.receipt('queue.json') !== undefined);
@@ -156,5 +157,7 @@ test('a queue is declared by a file, a paused one starts nothing, and an unknown
     order.map(({ kind }) => kind),
     ['item.fired', 'item.reconciled', 'item.fired', 'item.reconciled', 'item.fired', 'item.reconciled'],
   );
+  for (const manifest of deployment.predicates('narrow', 'dispatch') as readonly DispatchManifest[])
+    assert.equal(manifest.limits.timeoutMs, 7 * 60_000);
   await deployment.verified('narrow');
 });

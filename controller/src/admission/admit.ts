@@ -39,7 +39,7 @@ export type Admitted =
  * Repeatable. @throws PangolinError UNAVAILABLE when the store does not answer: the file may be fine, try again.
  */
 export async function admit(bytes: Uint8Array, file: string, context: AdmitContext): Promise<Admitted> {
-  const read = readRun(bytes, file);
+  const read = readRun(bytes, file, (queue) => context.queue(queue)?.defaults);
   if (!read.ok) return { ok: false, ...(read.id !== undefined && { run: read.id }), problems: read.problems };
   const { run, digest, at, locate } = read;
   const findings: Finding[] = [];

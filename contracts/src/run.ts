@@ -497,4 +497,6 @@ export const DEFAULTS = {
   timeoutMs: 60 * 60_000,
   retry: { maxAttempts: 1, initialMs: 1000, factor: 2, maxMs: 5 * 60_000, jitter: true },
   priority: 0,
+  /** Of an approval and of a question that name none: nothing waits for ever. */
+  decisionTimeoutMs: 7 * 24 * 60 * 60_000,
 } as const;

@@ -5,7 +5,7 @@ import { isPangolinError } from '@pangolin/contracts/errors';
 import { taskName } from '@pangolin/contracts/ids';
 import { casKey } from '@pangolin/contracts/layout';
 import type { Reason } from '@pangolin/contracts/reasons';
-import { lockKey, type AdmittedItem } from '@pangolin/contracts/run';
+import { DEFAULTS, lockKey, type AdmittedItem } from '@pangolin/contracts/run';
 import { secretsOf } from '@pangolin/contracts/secrets';
 import type { DispatchManifest } from '@pangolin/contracts/task';
 import { unmet } from '../providers/checks.ts';
@@ -86,7 +86,7 @@ function ask(pass: Pass, item: ItemRow): void {
     reason: 'WaitingForApproval',
     message: null,
     runnable: 0,
-    due_at: approval?.timeoutMs === undefined ? null : pass.now + approval.timeoutMs,
+    due_at: pass.now + (approval?.timeoutMs ?? DEFAULTS.decisionTimeoutMs),
     started_at: pass.now,
   });
 }

@@ -2,7 +2,7 @@
 import type { DigestSet } from '@pangolin/contracts/digest';
 import type { NeedsInput } from '@pangolin/contracts/needs-input';
 import { isTerminal, type Phase, type Reason } from '@pangolin/contracts/reasons';
-import { lockKey } from '@pangolin/contracts/run';
+import { DEFAULTS, lockKey } from '@pangolin/contracts/run';
 import { decideRetry, PARKS_MAX } from '../plan/retry.ts';
 import type { Verdict } from '../plan/verdicts.ts';
 import type { ItemChange, ItemRow, Products, RunRow } from '../store/state.ts';
@@ -86,14 +86,14 @@ export async function settleAttempt(
     ...decision?.budget,
   };
   if (verdict.status === 'waiting') {
-    const { timeoutMs } = spec.needsInput ?? {};
+    const { timeoutMs = DEFAULTS.decisionTimeoutMs } = spec.needsInput ?? {};
     state.change(item, {
       ...after,
       phase: 'waiting',
       reason: verdict.reason,
       question: JSON.stringify(collected.question),
       parks: item.parks + 1,
-      due_at: timeoutMs === undefined ? null : pass.now + timeoutMs,
+      due_at: pass.now + timeoutMs,
     });
     pass.engine.log.info(ref, 'item asks');
   } else if (decision?.action === 'retry') {

@@ -82,7 +82,13 @@ export async function serve(options: ServeOptions): Promise<void> {
   // Last opened, first closed.
   const closing: (() => Promise<void>)[] = [async () => state.close()];
   try {
-    const { evidence: outside = {}, egress, compute = {}, secrets, git } = await loadConfig(options.config, stateDir, store);
+    const {
+      evidence: outside = {},
+      egress,
+      compute = {},
+      secrets,
+      git,
+    } = await loadConfig(options.config, stateDir, store);
     const evidence = new EvidenceStore(state.db);
     const keys = await openKeys(join(stateDir, 'keys'));
     const deployment = state.constant('deployment', () => randomBytes(8).toString('hex'));

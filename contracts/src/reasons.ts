@@ -66,7 +66,10 @@ export const reasons = {
   Answered: ['decision', 'Nothing to do.'],
   InputTimedOut: ['decision', 'Nobody answered in time; raise `needsInput.timeout` or answer sooner.'],
   QueueTimedOut: ['decision', 'It waited longer than `queueTimeout` for a slot; raise it or the concurrency.'],
-  RunTimedOut: ['decision', 'The run took longer than its `timeout`.'],
+  RunTimedOut: [
+    'decision',
+    'The run took longer than its `timeout`; raise it, or retry the run: it takes over what is done.',
+  ],
   NothingToMap: [
     'decision',
     'The splitter yielded no output to map; check `outputs` of the pattern and what it wrote.',
@@ -91,6 +94,11 @@ export function isReason(value: unknown): value is Reason {
 }
 export const classOf = (reason: Reason): ReasonClass => reasons[reason][0];
 export const remedyOf = (reason: Reason): string => reasons[reason][1];
+
+/** With which an item ends as `cancelled`, and what its run was cancelled for. */
+export type Cancellation = 'Cancelled' | 'RunTimedOut';
+export const isCancellation = (reason: unknown): reason is Cancellation =>
+  reason === 'Cancelled' || reason === 'RunTimedOut';
 
 /** Item phases (design §3), in the order in which an item can meet them. */
 export const phases = [

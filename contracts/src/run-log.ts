@@ -1,7 +1,7 @@
 /** The events of a run (evidence.md §3.2): one canonical JSON line each, the lines are the leaves of the run's tree. */
 import type { DigestSet } from './digest.ts';
 import type { InputRef } from './task.ts';
-import type { Reason } from './reasons.ts';
+import type { Cancellation, Reason } from './reasons.ts';
 
 export const RUN_LOG_SCHEMA = 'run-log/1';
 
@@ -76,7 +76,8 @@ export type RunEventBody =
   | { readonly kind: 'run.extended'; readonly cause?: string; readonly items: DigestSet }
   /** An open-ended run takes no more extensions. */
   | { readonly kind: 'run.closed' }
-  | { readonly kind: 'run.cancelled'; readonly reason: string }
+  /** What is open ends as `cancelled`, with this reason where nobody had cancelled it before; but for onExit items. */
+  | { readonly kind: 'run.cancelled'; readonly reason: Cancellation; readonly comment?: string }
   | {
       readonly kind: 'run.completed';
       readonly status: 'succeeded' | 'failed' | 'cancelled';

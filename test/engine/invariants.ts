@@ -1,6 +1,6 @@
 /** What holds of a run at any moment and at its end, whatever has happened to it. */
 import assert from 'node:assert/strict';
-import { isTerminal, type Phase } from '@pangolin/contracts/reasons';
+import { isCancellation, isTerminal, type Phase } from '@pangolin/contracts/reasons';
 import type { RunEvent } from '@pangolin/contracts/run-log';
 import type { AdmittedItem } from '@pangolin/contracts/run';
 import { specOf } from '@pangolin/controller/engine/engine';
@@ -97,7 +97,7 @@ function replay(
     if (event.kind === 'item.retried' || event.kind === 'item.answered') state.get(event.itemId)!.phase = 'open';
     if (event.kind === 'item.denied') state.get(event.itemId)!.phase = 'denied';
     if (event.kind === 'item.skipped')
-      state.get(event.itemId)!.phase = event.reason === 'Cancelled' ? 'cancelled' : 'skipped';
+      state.get(event.itemId)!.phase = isCancellation(event.reason) ? 'cancelled' : 'skipped';
   }
   return [...state.values()];
 }

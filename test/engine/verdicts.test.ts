@@ -36,6 +36,12 @@ const table: readonly [string, Partial<AttemptEnd>, string, string][] = [
     'Cancelled',
   ],
   ['a cancelled attempt that vanished is cancelled', { stop: 'Cancelled', task: 'gone' }, 'cancelled', 'Cancelled'],
+  [
+    'a run that timed out cancels its attempts for that',
+    { stop: 'RunTimedOut', exitCode: 143 },
+    'cancelled',
+    'RunTimedOut',
+  ],
   ['our deadline names the reason', { stop: 'TimedOut', exitCode: 137 }, 'failed', 'TimedOut'],
   [
     'a stop from outside is a loss',

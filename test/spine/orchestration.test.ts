@@ -1,5 +1,7 @@
 /** What a Run can say besides plain dependencies, through the shipped command on the process provider. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { DispatchManifest } from '@pangolin/contracts/task';
 import { blocks, Deployment, outputs, repository, runOf, script, type Status } from './harness.ts';
@@ -74,6 +76,80 @@ test('an any-of need takes the first source that is done', async () => {
   assert.ok(use?.kind === 'item.fired');
   assert.deepEqual(use.inputs.name?.from, { itemId: 'slow', output: 'outputs/name' });
   await deployment.verified('any');
+});
+
+/** A gate that the test opens, for blocks that are to run until then. */
+const gate = (name: string): string => join(deployment.dir, name);
+const untilOpen = (name: string): object => blocks(script(`until [ -e ${gate(name)} ]; do sleep 0.05; done`));
+
+test('every timeout has a reason of its own', async () => {
+  const hangs = blocks(script('echo begun; sleep 600'));
+  deployment.drop(
+    'timeouts.json',
+    runOf('timeouts', repository, [
+      { id: 'holder', ...untilOpen('denied'), resourceLocks: ['x'] },
+      {
+        id: 'queued',
+        ...ok,
+        resourceLocks: ['x'],
+        depends_on: [{ item: 'first', when: 'always' }],
+        queueTimeout: '200ms',
+      },
+      { id: 'first', ...ok },
+      { id: 'boot', ...ok, bootTimeout: '1ms', retry: { rules: [{ reasons: ['BootTimedOut'], action: 'fail' }] } },
+      { id: 'idle', ...hangs, idleTimeout: '500ms' },
+      { id: 'item', ...hangs, timeout: '500ms' },
+      { id: 'decision', executor: 'approval', approval: { timeout: '200ms' } },
+    ]),
+  );
+  deployment.drop(
+    'short.json',
+    runOf(
+      'short',
+      repository,
+      [
+        { id: 'busy', ...hangs },
+        { id: 'behind', ...ok, depends_on: ['busy'] },
+        { id: 'asked', executor: 'approval' },
+        { id: 'bye', ...ok, onExit: true },
+      ],
+      { timeout: '5s' },
+    ),
+  );
+  const controller = deployment.serve({ untilIdle: true });
+  const queued = async (): Promise<boolean> => {
+    const status = await deployment.status('timeouts').catch(() => undefined);
+    return status?.items.find(({ id }) => id === 'queued')?.phase === 'denied';
+  };
+  await poll('nothing came of what waited for the lock', queued);
+  writeFileSync(gate('denied'), '');
+  assert.equal((await controller.end()).code, 0, controller.text);
+  const reasons = (status: Status): Record<string, string> =>
+    Object.fromEntries(status.items.map(({ id, phase, reason }) => [id, `${phase} ${reason}`]));
+  assert.deepEqual(reasons(await deployment.status('timeouts')), {
+    holder: 'done Succeeded',
+    queued: 'denied QueueTimedOut',
+    first: 'done Succeeded',
+    boot: 'failed BootTimedOut',
+    idle: 'failed IdleTimedOut',
+    item: 'failed TimedOut',
+    decision: 'failed ApprovalTimedOut',
+  });
+  const short = await deployment.status('short');
+  assert.equal(short.phase, 'cancelled');
+  assert.deepEqual(reasons(short), {
+    busy: 'cancelled RunTimedOut',
+    behind: 'cancelled RunTimedOut',
+    asked: 'cancelled RunTimedOut',
+    bye: 'done Succeeded',
+  });
+  assert.match(short.items[0]!.message!, /the run took longer than its timeout/);
+  const shown = await deployment.cli('orch', 'status', 'short');
+  assert.match(shown.stdout, /RunTimedOut/);
+  const cancelled = deployment.events('short').find((event) => event.kind === 'run.cancelled');
+  assert.equal(cancelled?.kind === 'run.cancelled' && cancelled.reason, 'RunTimedOut');
+  await deployment.verified('timeouts');
+  await deployment.verified('short');
 });
 
 test('approvals wait for a person and hold nothing; both decisions are sealed', async () => {

@@ -318,7 +318,7 @@ function cancelling(compute: Compute): void {
     // It had the time to say so: it was asked before it was killed.
     assert.match(deployment.printed('slow', 'busy'), /asked to stop/);
     const event = deployment.events('slow').find(({ kind }) => kind === 'run.cancelled');
-    assert.deepEqual([event?.actor, event?.kind === 'run.cancelled' && event.reason], ['human:eve', 'enough']);
+    assert.deepEqual([event?.actor, event?.kind === 'run.cancelled' && event.comment], ['human:eve', 'enough']);
     const end = deployment.events('slow').find((each) => each.kind === 'item.reconciled');
     assert.ok(Date.parse(end!.at) - Date.parse(event!.at) < 10_000, `${event!.at} to ${end!.at}`);
     await deployment.verified('slow');

@@ -69,7 +69,7 @@ export function* logMutants(keys: ForgeKeys, files: Files): Generator<Mutant> {
       status: 'failed',
       counts: { done: 2, failed: 1, skipped: 1, cancelled: 0, denied: 0 },
     },
-    'an event after the completion': { kind: 'run.cancelled', reason: 'late' },
+    'an event after the completion': { kind: 'run.cancelled', reason: 'Cancelled', comment: 'late' },
   })) {
     yield make(name, (events) => renumber([...events, { ...body, runId: 'run-1', actor: 'service:controller' }]));
   }
@@ -110,7 +110,7 @@ export function* logMutants(keys: ForgeKeys, files: Files): Generator<Mutant> {
   yield make('fired after the run was cancelled', (events) => {
     events.at(-1).status = 'cancelled';
     return renumber(
-      events.toSpliced(1, 0, { kind: 'run.cancelled', reason: 'stop', runId: 'run-1', actor: 'human:alice' }),
+      events.toSpliced(1, 0, { kind: 'run.cancelled', reason: 'Cancelled', runId: 'run-1', actor: 'human:alice' }),
     );
   });
   yield make(

@@ -67,7 +67,8 @@ const skipped = (itemId: string, reason: string, attempt = 0): Json => ({
   attempt,
   reason,
 });
-const cancelled: Json = { kind: 'run.cancelled', reason: 'enough' };
+const cancelled: Json = { kind: 'run.cancelled', reason: 'Cancelled', comment: 'enough' };
+const timedOut: Json = { kind: 'run.cancelled', reason: 'RunTimedOut' };
 
 const stories: readonly [string, Json[], Json][] = [
   [
@@ -268,6 +269,8 @@ const asking = { items: [item('a', [], { executor: 'approval' }), item('b', ['a'
 
 const one = { items: [item('a')] };
 const patient = { items: [item('a', [], { needsInput: { onTimeout: 'continue' } })] };
+const short = { ...leaving, timeoutMs: 1 };
+const twoCancelled = { status: 'cancelled', counts: { cancelled: 2, done: 1 } };
 const oneDone = { status: 'succeeded', counts: { done: 1 } };
 const oneDenied = { status: 'failed', counts: { denied: 1 } };
 const unanswered = answered('a', 'nothing', { reason: 'InputTimedOut' });
@@ -334,6 +337,24 @@ const richer: readonly [string, Json, Json[], Json][] = [
       reconciled('a', 'done', 'Succeeded', 3),
     ],
     oneDone,
+  ],
+  [
+    'the run times out, what runs is stopped for that, and the exit item runs',
+    short,
+    [fired('a'), timedOut, skipped('b', 'RunTimedOut'), reconciled('a', 'cancelled', 'RunTimedOut'), ...ended('z')],
+    twoCancelled,
+  ],
+  [
+    'the run times out after somebody cancelled what still runs',
+    short,
+    [fired('a'), timedOut, skipped('b', 'RunTimedOut'), reconciled('a', 'cancelled', 'Cancelled'), ...ended('z')],
+    twoCancelled,
+  ],
+  [
+    'the run times out while an item asks',
+    { ...one, timeoutMs: 1 },
+    [fired('a'), asks('a'), timedOut, skipped('a', 'RunTimedOut', 1)],
+    { status: 'cancelled', counts: { cancelled: 1 } },
   ],
   ['nobody answers in time', one, [fired('a'), asks('a'), denied('a', 'InputTimedOut', 1)], oneDenied],
   [
@@ -437,6 +458,48 @@ const poorer: readonly [string, Json, Json[], Json, RegExp][] = [
     [cancelled, ...ended('a'), skipped('b', 'Cancelled'), ...ended('z')],
     { status: 'cancelled', counts: { done: 2, cancelled: 1 } },
     /had been cancelled/,
+  ],
+  [
+    'a run without a timeout times out',
+    leaving,
+    [timedOut, skipped('a', 'RunTimedOut'), skipped('b', 'RunTimedOut'), ...ended('z')],
+    twoCancelled,
+    /the run had not timed out/,
+  ],
+  [
+    'a run times out before its time',
+    { ...leaving, timeoutMs: 3_600_000 },
+    [timedOut, skipped('a', 'RunTimedOut'), skipped('b', 'RunTimedOut'), ...ended('z')],
+    twoCancelled,
+    /the run had not timed out/,
+  ],
+  [
+    'an item ends for a timeout of the run that was none',
+    short,
+    [cancelled, skipped('a', 'RunTimedOut'), skipped('b', 'Cancelled'), ...ended('z')],
+    twoCancelled,
+    /the run had not timed out/,
+  ],
+  [
+    'an attempt ends for a timeout of the run that has not come yet',
+    short,
+    [...ended('a', 'cancelled', 'RunTimedOut'), timedOut, skipped('b', 'RunTimedOut'), ...ended('z')],
+    twoCancelled,
+    /the run had not timed out/,
+  ],
+  [
+    'the exit item ends with the timeout of the run',
+    short,
+    [...ended('a'), ...ended('b'), timedOut, skipped('z', 'RunTimedOut')],
+    { status: 'cancelled', counts: { done: 2, cancelled: 1 } },
+    /runs whatever happened/,
+  ],
+  [
+    'an attempt is cancelled for another timeout',
+    short,
+    [fired('a'), timedOut, skipped('b', 'RunTimedOut'), reconciled('a', 'failed', 'RunTimedOut'), ...ended('z')],
+    { status: 'cancelled', counts: { failed: 1, cancelled: 1, done: 1 } },
+    /contradict/,
   ],
   [
     'an item asks and is fired without an answer',

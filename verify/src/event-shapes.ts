@@ -65,7 +65,7 @@ const shapes = new Map<string, Check>(
     'item.decided': object({ ...ofItem, decision: literal('approved', 'rejected'), reason, 'comment?': text(10_000) }),
     'run.extended': object({ ...envelope, 'cause?': id, items: digest }),
     'run.closed': object(envelope),
-    'run.cancelled': object({ ...envelope, reason: text(10_000) }),
+    'run.cancelled': object({ ...envelope, reason: literal('Cancelled', 'RunTimedOut'), 'comment?': text(10_000) }),
     'run.completed': object({
       ...envelope,
       status: literal('succeeded', 'failed', 'cancelled'),

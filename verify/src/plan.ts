@@ -38,6 +38,8 @@ export interface Plan {
   readonly items: readonly PlannedItem[];
   /** It may be extended by people, until it is closed. */
   readonly openEnded: boolean;
+  /** Milliseconds from its submission; only a run that has them can time out. */
+  readonly timeoutMs: number | undefined;
 }
 
 const ITEMS_MAX = 1_000_000;
@@ -48,7 +50,16 @@ export function readPlan(bytes: Buffer, runId: string): Plan {
   const value = parseStrict('the plan', bytes.toString('utf8'));
   if (!isObject(value) || value.schema !== 'admitted-run/1') return refuse('the plan is not an admitted run');
   if (value.id !== runId) refuse(`the plan is of another run than ${quote(runId)}`);
-  return { items: readItems('the plan', value), openEnded: value.openEnded === true };
+  return {
+    items: readItems('the plan', value),
+    openEnded: value.openEnded === true,
+    timeoutMs: readTimeout(value.timeoutMs),
+  };
+}
+
+function readTimeout(ms: unknown): number | undefined {
+  if (ms !== undefined && !Number.isSafeInteger(ms)) refuse('timeoutMs of the plan is no number of milliseconds');
+  return ms as number | undefined;
 }
 
 /** @throws Refusal unless `bytes` are a canonical extension. */

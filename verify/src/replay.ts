@@ -12,6 +12,7 @@
  */
 import { dependencyFormatOf, type DependencyFormat } from '@pangolin/contracts/dependency-document';
 import type { Sha256 } from '@pangolin/contracts/digest';
+import { isCancellation, type Cancellation } from '@pangolin/contracts/reasons';
 import type { RunEvent } from '@pangolin/contracts/run-log';
 import { closureProblem, type Producers } from './closure.ts';
 import { isLost, unmetDependency, type Outcome } from './dependencies.ts';
@@ -100,7 +101,8 @@ export class Replay {
   readonly #counts = { done: 0, failed: 0, skipped: 0, cancelled: 0, denied: 0 };
   #submitted: Of<'run.submitted'> | undefined;
   #completed: Of<'run.completed'> | undefined;
-  #cancelled = false;
+  /** What it was cancelled for. */
+  #cancelled: Cancellation | undefined;
   #seq = 0;
   #at = '';
   #edges = 0;
@@ -163,12 +165,19 @@ export class Replay {
         this.#closed = true;
         return;
       case 'run.cancelled':
-        if (this.#cancelled) refuse(`${where} is there twice`);
-        this.#cancelled = true;
-        return;
+        return this.#cancel(where, event);
       case 'run.completed':
         return this.#finish(where, event);
     }
+  }
+
+  #cancel(where: string, { reason, at }: Of<'run.cancelled'>): void {
+    if (this.#cancelled) refuse(`${where} is there twice`);
+    this.#cancelled = reason;
+    if (reason !== 'RunTimedOut' || !this.#plan) return;
+    const { timeoutMs } = this.#plan;
+    const lastedMs = Date.parse(at) - Date.parse(this.#submitted!.at);
+    if (timeoutMs === undefined || lastedMs < timeoutMs) refuse(`${where}: the run had not timed out`);
   }
 
   /** @throws Refusal when `items` do not fit what is there. */
@@ -283,9 +292,10 @@ export class Replay {
       refuse(`${where}: status ${event.status} and reason ${event.reason} contradict each other`);
     }
     if (event.status === 'waiting' && !event.result) refuse(`${where}: a question that no result holds`);
-    if ((event.status === 'cancelled') !== (event.reason === 'Cancelled')) {
+    if ((event.status === 'cancelled') !== isCancellation(event.reason)) {
       refuse(`${where}: status ${event.status} and reason ${event.reason} contradict each other`);
     }
+    this.#demandTimeout(where, event);
     if (outputs.length > 0 !== (event.provenance !== undefined)) {
       refuse(`${where}: products and a provenance statement come together or not at all`);
     }
@@ -337,7 +347,10 @@ export class Replay {
   }
 
   #skipped(where: string, event: Of<'item.skipped'>): void {
-    if (event.reason === 'Cancelled') return this.#end(where, event, 'cancelled');
+    if (isCancellation(event.reason)) {
+      this.#demandTimeout(where, event);
+      return this.#end(where, event, 'cancelled');
+    }
     if (event.reason !== 'DependencyFailed') refuse(`${where}: an item is not skipped for ${event.reason}`);
     this.#end(where, event, 'skipped');
     const planned = this.#planned.get(event.itemId);
@@ -346,11 +359,18 @@ export class Replay {
     }
   }
 
+  /** The timeout of the run ends what is open then, and nothing else. */
+  #demandTimeout(where: string, { itemId, reason }: Of<'item.reconciled' | 'item.skipped'>): void {
+    if (reason !== 'RunTimedOut') return;
+    if (this.#cancelled !== reason) refuse(`${where}: the run had not timed out`);
+    if (this.#planned.get(itemId)?.onExit) refuse(`${where}: ${quote(itemId)} runs whatever happened`);
+  }
+
   #end(where: string, event: Of<'item.skipped' | 'item.denied'>, phase: 'skipped' | 'cancelled' | 'denied'): void {
     const item = this.#item(where, event.itemId);
     if (item.phase !== 'waiting' && item.phase !== 'asking')
       refuse(`${where}: ${quote(event.itemId)} is ${item.phase} already`);
-    if ((event.reason === 'InputTimedOut') !== (item.phase === 'asking') && event.reason !== 'Cancelled')
+    if ((event.reason === 'InputTimedOut') !== (item.phase === 'asking') && !isCancellation(event.reason))
       refuse(`${where}: ${quote(event.itemId)} is ${item.phase}, and that is no end for ${event.reason}`);
     if (event.attempt !== item.attempt) refuse(`${where}: ${item.attempt} attempts were fired, not ${event.attempt}`);
     this.#move(event.itemId, item, phase);

@@ -82,15 +82,15 @@ type Verb = (pass: Pass, control: Control, name: string) => Promise<string | voi
 const verbs: Readonly<Record<Control['verb'], Verb>> = {
   cancel: (pass, control) => {
     const run = runOf(pass, control);
-    const why = control.reason ?? `cancelled by ${control.actor}`;
+    const cancel = { reason: 'Cancelled', comment: control.reason, actor: control.actor } as const;
     if (control.item !== undefined) {
       const item = itemOf(pass, control, run);
       if (isTerminal(item.phase)) throw new Refusal('Finished', `item ${item.item_id} is ${item.phase} already`);
-      cancelItem(pass, item, run, why, control.actor, false);
+      cancelItem(pass, item, run, cancel, false);
       return;
     }
     if (run.finished_at !== null) throw new Refusal('Finished', `run ${run.run_id} is ${run.phase} already`);
-    cancelRun(pass, run, why, control.actor);
+    cancelRun(pass, run, cancel);
   },
   retry,
   pause: (pass, control) => setPaused(pass, control, true),

@@ -164,8 +164,7 @@ function markRunning(pass: Pass, item: ItemRow): void {
 /** Acts on every deadline that has passed. */
 export async function expireDeadlines(pass: Pass): Promise<void> {
   const { state } = pass.engine;
-  for (const run of state.dueRuns(pass.now))
-    cancelRun(pass, run, 'RunTimedOut: the run took longer than its timeout', ACTOR);
+  for (const run of state.dueRuns(pass.now)) cancelRun(pass, run, { reason: 'RunTimedOut', actor: ACTOR });
   for (const item of state.due(pass.now, 1000)) {
     await pass.guard({ item: item.item_id }, async () => {
       const run = state.runByNumber(item.rn);

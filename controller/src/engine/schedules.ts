@@ -98,7 +98,7 @@ function decide(pass: Pass, row: ScheduleRow): void {
 
 function replace(pass: Pass, runId: string, by: string): void {
   const run = pass.engine.state.run(runId);
-  if (run) cancelRun(pass, run, `replaced by ${by}`, ACTOR);
+  if (run) cancelRun(pass, run, { reason: 'Cancelled', comment: `replaced by ${by}`, actor: ACTOR });
 }
 
 /** The name and the bytes of the file depend on the slot alone: however often it is dropped, it is one run. */

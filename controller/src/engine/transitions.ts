@@ -1,7 +1,7 @@
 /** How items move. Every function changes the row and records the event of that change in the same pass. */
 import type { DigestSet } from '@pangolin/contracts/digest';
 import type { NeedsInput } from '@pangolin/contracts/needs-input';
-import { isTerminal, type Phase, type Reason } from '@pangolin/contracts/reasons';
+import { isCancellation, isTerminal, type Cancellation, type Phase, type Reason } from '@pangolin/contracts/reasons';
 import { DEFAULTS, lockKey } from '@pangolin/contracts/run';
 import { decideRetry, PARKS_MAX } from '../plan/retry.ts';
 import type { Verdict } from '../plan/verdicts.ts';
@@ -79,7 +79,7 @@ export async function settleAttempt(
   const after = {
     task: null,
     stop: null,
-    message: verdict.message?.slice(0, MESSAGE_MAX) ?? null,
+    message: (verdict.status === 'cancelled' ? item.message : verdict.message)?.slice(0, MESSAGE_MAX) ?? null,
     products: JSON.stringify(collected.products),
     partial: collected.partial ? 1 : 0,
     red: collected.red === true ? 1 : 0,
@@ -123,14 +123,22 @@ function withinPatience(verdict: Verdict, item: ItemRow): Verdict {
   return { status: 'failed', reason: 'NeedsInputInvalid', message: `it was parked or asked ${PARKS_MAX} times before` };
 }
 
+export interface Cancel {
+  readonly reason: Cancellation;
+  /** In the words of whoever cancels. */
+  readonly comment?: string | undefined;
+  readonly actor: string;
+}
+
 /** Cancels whatever of the run is open. Its onExit items still run. */
-export function cancelRun(pass: Pass, run: RunRow, why: string, actor: string): void {
+export function cancelRun(pass: Pass, run: RunRow, cancel: Cancel): void {
   const { state, memory } = pass.engine;
   if (run.cancelled !== null || run.finished_at !== null) return;
-  pass.event(run.run_id, { kind: 'run.cancelled', reason: why }, actor);
-  state.cancelRun(run.rn, why);
+  const { reason, comment, actor } = cancel;
+  pass.event(run.run_id, { kind: 'run.cancelled', reason, ...(comment !== undefined && { comment }) }, actor);
+  state.cancelRun(run.rn, reason);
   if (run.open_ended === 1) state.closeRun(run.rn);
-  for (const item of state.openItems(run.rn)) if (item.on_exit === 0) cancelItem(pass, item, run, why, actor, true);
+  for (const item of state.openItems(run.rn)) if (item.on_exit === 0) cancelItem(pass, item, run, cancel, true);
   memory.touched.add(run.rn);
 }
 
@@ -193,7 +201,7 @@ export function stopAttempt(pass: Pass, item: ItemRow, reason: Reason, message: 
   // The kill deadline: when the backend does not get the task down in time, the item ends without it.
   state.change(item, {
     stop: reason,
-    reason: reason === 'Cancelled' ? 'Cancelling' : item.reason,
+    reason: isCancellation(reason) ? 'Cancelling' : item.reason,
     message,
     due_at: pass.now + config.graceMs + KILL_SLACK_MS,
   });
@@ -207,24 +215,20 @@ const KILL_SLACK_MS = 20_000;
  * Cancels one item: at once when it holds no task, otherwise when its task has stopped.
  * What depends on it is skipped, unless the whole run is being cancelled.
  */
-export function cancelItem(
-  pass: Pass,
-  item: ItemRow,
-  run: RunRow,
-  message: string,
-  actor: string,
-  whole: boolean,
-): void {
-  if (isTerminal(item.phase) || item.stop === 'Cancelled') return;
-  if (item.task !== null) return stopAttempt(pass, item, 'Cancelled', message);
-  pass.event(
-    run.run_id,
-    { kind: 'item.skipped', itemId: item.item_id, attempt: item.attempt, reason: 'Cancelled' },
-    actor,
-  );
-  closeItem(pass, item, { phase: 'cancelled', reason: 'Cancelled', message });
+export function cancelItem(pass: Pass, item: ItemRow, run: RunRow, cancel: Cancel, whole: boolean): void {
+  if (isTerminal(item.phase) || isCancellation(item.stop)) return;
+  const { reason, comment, actor } = cancel;
+  const message = (comment ?? messages[reason](actor)).slice(0, MESSAGE_MAX);
+  if (item.task !== null) return stopAttempt(pass, item, reason, message);
+  pass.event(run.run_id, { kind: 'item.skipped', itemId: item.item_id, attempt: item.attempt, reason }, actor);
+  closeItem(pass, item, { phase: 'cancelled', reason, message });
   if (!whole) settleDependents(pass, item, run);
 }
+
+const messages: Readonly<Record<Cancellation, (actor: string) => string>> = {
+  Cancelled: (actor) => `cancelled by ${actor}`,
+  RunTimedOut: () => 'the run took longer than its timeout',
+};
 
 /** Closes the runs of this pass that have no open item left. */
 export function completeRuns(pass: Pass): void {

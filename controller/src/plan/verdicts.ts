@@ -1,6 +1,6 @@
 /** What the end of an attempt means. One ordered table, first match wins; every row is one case from the real world. */
 import type { Output } from '@pangolin/contracts/output';
-import { classOf, type Reason } from '@pangolin/contracts/reasons';
+import { classOf, isCancellation, type Reason } from '@pangolin/contracts/reasons';
 
 /** Exit codes of the worker (worker-image/README.md). */
 export const EXIT_ALREADY_BOOTED = 3;
@@ -43,11 +43,8 @@ const rows: readonly Row[] = [
     when: (e) => e.output?.status === 'succeeded' && !e.output.partial,
     then: () => ({ status: 'done', reason: 'Succeeded' }),
   },
-  // Somebody cancelled it; partial work may be there.
-  {
-    when: (e) => e.stop === 'Cancelled',
-    then: () => ({ status: 'cancelled', reason: 'Cancelled', message: 'stopped on request' }),
-  },
+  // Somebody cancelled it or its run, or the run timed out; partial work may be there. Why was written down with the stop.
+  { when: (e) => isCancellation(e.stop), then: (e) => ({ status: 'cancelled', reason: e.stop! }) },
   // We stopped it for a deadline of ours.
   { when: (e) => e.stop !== undefined, then: (e) => failed(e.stop!, e.output?.message) },
   // Its blocks stopped with a question; the worker read and bounded it.

@@ -1,5 +1,6 @@
 /** What the events of one item tell by themselves: the part of replay.ts that needs no other item. */
 import type { Sha256 } from '@pangolin/contracts/digest';
+import { isCancellation } from '@pangolin/contracts/reasons';
 import type { RunEvent } from '@pangolin/contracts/run-log';
 import { quote, refuse } from '../refusal.ts';
 import type { AttemptView } from '../statements.ts';
@@ -54,7 +55,7 @@ export function itemStory(itemId: string, events: readonly RunEvent[]): ItemStor
       case 'item.skipped':
       case 'item.denied':
         demand((phase === 'waiting' || phase === 'asking') && event.attempt === attempts.length);
-        phase = event.kind === 'item.denied' ? 'denied' : event.reason === 'Cancelled' ? 'cancelled' : 'skipped';
+        phase = event.kind === 'item.denied' ? 'denied' : isCancellation(event.reason) ? 'cancelled' : 'skipped';
         break;
       case 'item.decided':
         demand(phase === 'waiting' && attempts.length === 0);

@@ -1,8 +1,10 @@
 /** What a Run can say besides plain dependencies, through the shipped command on the process provider. */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { specKey } from '@pangolin/contracts/layout';
+import type { AdmittedRun } from '@pangolin/contracts/run';
 import type { DispatchManifest } from '@pangolin/contracts/task';
 import { blocks, Deployment, outputs, repository, runOf, script, type Status } from './harness.ts';
 import { poll } from './poll.ts';
@@ -150,6 +152,46 @@ test('every timeout has a reason of its own', async () => {
   assert.equal(cancelled?.kind === 'run.cancelled' && cancelled.reason, 'RunTimedOut');
   await deployment.verified('timeouts');
   await deployment.verified('short');
+});
+
+test('a linked retry keeps the timeout, runs onExit items again, and a source that is run again on purpose serves', async () => {
+  const fast = blocks(script(`test -e ${gate('mended')} && echo fast > outputs/name`), outputs);
+  const items = [
+    { id: 'fast', ...fast },
+    { id: 'slow', ...out },
+    {
+      id: 'use',
+      ...blocks(script('cp inputs/name outputs/name'), outputs),
+      needs: { name: { oneOf: [nameOf('fast'), nameOf('slow')] } },
+    },
+    { id: 'told', ...ok, depends_on: [{ item: 'fast', when: 'failed' }] },
+    { id: 'bye', ...ok, onExit: true },
+  ];
+  deployment.drop('linked.json', runOf('linked', repository, items, { timeout: '10m' }));
+  await deployment.settle();
+  const retry = async (...args: string[]): Promise<void> => {
+    const { code, stderr } = await deployment.cli('orch', 'retry', ...args, '--receipt-timeout', '0s');
+    assert.equal(code, 0, stderr);
+    await deployment.settle();
+  };
+  await retry('linked');
+  // What was done is taken over; what was about the failure was about that one.
+  assert.deepEqual(phases(await deployment.status('linked.retry1')), { fast: 'failed', told: 'done', bye: 'done' });
+  writeFileSync(gate('mended'), '');
+  await retry('linked/fast', '--as', 'linked.fast');
+  assert.deepEqual(phases(await deployment.status('linked.fast')), {
+    fast: 'done',
+    use: 'done',
+    told: 'skipped',
+    bye: 'done',
+  });
+  const use = deployment.events('linked.fast').find((event) => event.kind === 'item.fired' && event.itemId === 'use');
+  assert.deepEqual(use?.kind === 'item.fired' && use.inputs.name?.from, { itemId: 'fast', output: 'outputs/name' });
+  for (const run of ['linked.retry1', 'linked.fast']) {
+    const spec = JSON.parse(readFileSync(join(deployment.storage, specKey(run)), 'utf8')) as AdmittedRun;
+    assert.equal(spec.timeoutMs, 600_000);
+    await deployment.verified(run);
+  }
 });
 
 test('approvals wait for a person and hold nothing; both decisions are sealed', async () => {

@@ -1,6 +1,7 @@
 /** What an item waits for, and what the end of one item means for those behind it. */
 import { isTerminal, type Phase } from '@pangolin/contracts/reasons';
 import type { AdmittedItem } from '@pangolin/contracts/run';
+import { satisfies } from '../plan/conditions.ts';
 import type { ItemRow, Rule, RunRow } from '../store/state.ts';
 import type { Pass } from './pass.ts';
 import { PLACES_PER_PRIORITY } from './queues.ts';
@@ -76,11 +77,6 @@ export function addItems(pass: Pass, run: RunRow, items: readonly AdmittedItem[]
     skip(pass, item, run, 'a dependency of it had ended otherwise');
     settleDependents(pass, item, run);
   }
-}
-
-export function satisfies(rule: Rule, phase: Phase): boolean {
-  if (rule === 'always') return true;
-  return rule === 'done' ? phase === 'done' : phase === 'failed' || phase === 'denied';
 }
 
 /**

@@ -4,6 +4,7 @@ import { sha256 } from '@pangolin/contracts/digest';
 import { PangolinError } from '@pangolin/contracts/errors';
 import { casKey } from '@pangolin/contracts/layout';
 import { ITEMS_MAX, type AdmittedItem, type Extension } from '@pangolin/contracts/run';
+import { sourcesOf } from '../plan/conditions.ts';
 import type { RunRow } from '../store/state.ts';
 import { addItems } from './dependencies.ts';
 import type { Pass } from './pass.ts';
@@ -57,13 +58,6 @@ function checkMerge(pass: Pass, run: RunRow, items: readonly AdmittedItem[]): vo
   }
   const cycle = findCycle(added);
   if (cycle) refuse(`the appended items depend on each other in a circle: ${cycle}`);
-}
-
-export function sourcesOf(item: AdmittedItem): string[] {
-  const alternatives = Object.values(item.needs ?? {}).flatMap((need) =>
-    'oneOf' in need ? need.oneOf.map(({ from }) => from) : [],
-  );
-  return [...item.depends_on, ...alternatives];
 }
 
 /** Only appended items can be on a cycle: existing ones point at none of them. Kahn's algorithm. */

@@ -279,14 +279,12 @@ export class StateStore {
     this.#run('UPDATE run SET paused = ?, changed = changed + 1 WHERE rn = ?', paused ? 1 : 0, rn);
   }
 
-  /** Runs whose own timeout has passed; each is answered once. */
+  /** Runs whose own timeout has passed and that nobody has cancelled. */
   dueRuns(now: number): RunRow[] {
-    const rows = this.#all(
-      'SELECT * FROM run WHERE due_at IS NOT NULL AND finished_at IS NULL AND due_at <= ?',
+    return this.#all(
+      'SELECT * FROM run WHERE due_at IS NOT NULL AND finished_at IS NULL AND cancelled IS NULL AND due_at <= ?',
       now,
     ) as RunRow[];
-    for (const { rn } of rows) this.#run('UPDATE run SET due_at = NULL WHERE rn = ?', rn);
-    return rows;
   }
 
   /** Lets the onExit items of a run see that all the others are over. Answers those that wait for nothing else. */
@@ -480,9 +478,9 @@ export class StateStore {
 
   nextDue(): number | undefined {
     const item = this.#one('SELECT min(due_at) AS at FROM item WHERE due_at IS NOT NULL') as { at: number | null };
-    const run = this.#one('SELECT min(due_at) AS at FROM run WHERE due_at IS NOT NULL AND finished_at IS NULL') as {
-      at: number | null;
-    };
+    const run = this.#one(
+      'SELECT min(due_at) AS at FROM run WHERE due_at IS NOT NULL AND finished_at IS NULL AND cancelled IS NULL',
+    ) as { at: number | null };
     const due = [item.at, run.at, this.schedules.nextAt() ?? null].filter((at) => at !== null);
     return due.length === 0 ? undefined : Math.min(...due);
   }

@@ -77,7 +77,10 @@ export const reasons = {
   GateRed: ['decision', 'The gate said no and no fix is left; read its log, raise `attempts` or fix it by hand.'],
   QuorumNotReached: ['decision', 'Too few reviewers approved, and no revision is left; read what they wrote.'],
   GrowthRefused: ['decision', 'The pattern of its queue cannot append what follows from it; the message says why.'],
-  DependencyFailed: ['decision', 'A dependency did not succeed; fix it and retry the run.'],
+  DependencyFailed: [
+    'decision',
+    'A dependency did not end as it has to; the message names it. Fix it and retry the run, unless it waits for a failure.',
+  ],
   Cancelled: ['decision', 'Somebody cancelled it; the receipt of the control names the actor.'],
   SecretUnavailable: [
     'decision',

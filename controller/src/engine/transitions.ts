@@ -249,7 +249,8 @@ export function completeRuns(pass: Pass): void {
       denied: 0,
       ...Object.fromEntries(state.counts(rn).map(({ phase, n }) => [phase, n])),
     };
-    const unsuccessful = counts.failed + counts.skipped + counts.cancelled + counts.denied;
+    // Skipped alone is what was there for a failure that did not come, and what is behind that: every other skip has its cause counted.
+    const unsuccessful = counts.failed + counts.cancelled + counts.denied;
     const status = run.cancelled !== null ? 'cancelled' : unsuccessful > 0 ? 'failed' : 'succeeded';
     pass.event(run.run_id, { kind: 'run.completed', status, counts });
     state.finishRun(rn, status, pass.now);

@@ -446,7 +446,7 @@ export class StateStore {
     ) as ItemRow[];
   }
 
-  /** The first `limit` items that ended without success. */
+  /** The first `limit` items that ended without success, skipped ones included. */
   unsuccessful(rn: number, limit: number): ItemRow[] {
     return this.#all(
       `SELECT * FROM item WHERE rn = ? AND phase IN ('failed', 'skipped', 'cancelled', 'denied') ORDER BY iid LIMIT ?`,

@@ -58,7 +58,7 @@ export async function recordRun(deployment: Deployment, runId: string, items: nu
     return { sha256: digest };
   };
   const signed = async (statement: { readonly payload: Buffer; readonly sha256: string }) => {
-    if (content) evidence.addStatement(runId, await signEnvelope(keys.attest, statement.payload), statement.sha256);
+    if (content) evidence.addStatement(runId, await signEnvelope(keys.attest, statement.payload));
     return { sha256: statement.sha256 };
   };
   let events: RunEventBody[] = [];

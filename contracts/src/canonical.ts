@@ -28,11 +28,13 @@ function write(value: unknown, depth: number): string {
   }
   if (Array.isArray(value)) return `[${value.map((entry) => write(entry, depth + 1)).join(',')}]`;
   if (typeof value === 'object') {
-    const members = Object.keys(value)
-      .sort()
-      .filter((key) => (value as Record<string, unknown>)[key] !== undefined)
-      .map((key) => `${write(key, depth)}:${write((value as Record<string, unknown>)[key], depth + 1)}`);
-    return `{${members.join(',')}}`;
+    let members = '';
+    for (const key of Object.keys(value).sort()) {
+      const member = (value as Record<string, unknown>)[key];
+      if (member === undefined) continue;
+      members += `${members === '' ? '' : ','}${write(key, depth)}:${write(member, depth + 1)}`;
+    }
+    return `{${members}}`;
   }
   throw new PangolinError('INVALID', `${typeof value} is not a JSON value`);
 }

@@ -5,7 +5,7 @@ import { append, emptyFrontier, rootOf } from '@pangolin/contracts/merkle';
 import { predicateTypes, type Statement } from '@pangolin/contracts/statement';
 import { signEnvelope } from '@pangolin/contracts/dsse';
 import { dispatchStatement, provenanceStatement } from '@pangolin/controller/audit/statements';
-import type { NewEvent } from '@pangolin/controller/store/evidence';
+import { EvidenceStore, type NewEvent } from '@pangolin/controller/store/evidence';
 import { manifestOf, openWorld, START, type World } from './world.ts';
 
 const retried = (at: number): NewEvent => ({
@@ -90,7 +90,7 @@ test('nothing can be written outside a transaction', async () => {
   await using world = await openWorld();
   const envelope = await signEnvelope(world.keys.attest, Buffer.from('{}'));
   assert.throws(() => world.evidence.appendEvents('a', [retried(START)]), { code: 'INTERNAL' });
-  assert.throws(() => world.evidence.addStatement('a', envelope, '0'.repeat(64)), { code: 'INTERNAL' });
+  assert.throws(() => world.evidence.addStatement('a', envelope), { code: 'INTERNAL' });
   assert.throws(() => world.evidence.openSeal('a'), { code: 'INTERNAL' });
 });
 
@@ -131,9 +131,13 @@ test('a dispatch is found again by its digest', async () => {
   const manifest = manifestOf('a', 'item', { key: { sha256: '2'.repeat(64), from: 'submission' } });
   const { payload, sha256 } = dispatchStatement(manifest);
   const envelope = await signEnvelope(world.keys.attest, payload);
-  transaction(world, () => world.evidence.addStatement('a', envelope, sha256));
-  assert.deepEqual(world.evidence.dispatch(sha256).manifest, manifest);
-  assert.throws(() => world.evidence.dispatch('0'.repeat(64)), { code: 'NOT_FOUND' });
+  let number = 0;
+  transaction(world, () => (number = world.evidence.addDispatch({ manifest, envelope, sha256 })));
+  assert.deepEqual(world.evidence.dispatch(number, sha256).manifest, manifest);
+  const later = new EvidenceStore(world.db);
+  assert.deepEqual(later.dispatch(number, sha256), { manifest, envelope, sha256 });
+  assert.throws(() => later.dispatch(number, '0'.repeat(64)), { code: 'NOT_FOUND' });
+  assert.throws(() => later.dispatch(number + 1, '1'.repeat(64)), { code: 'NOT_FOUND' });
 });
 
 test('a dispatch statement is about everything that it brings together', () => {
@@ -220,10 +224,10 @@ test('appending and signing rates (printed, not asserted)', async (t) => {
   t.diagnostic(`append, batches of 500: ${Math.round((count / (performance.now() - began)) * 1000)} events/s`);
   began = performance.now();
   for (let at = 0; at < 2000; at++) {
-    const { payload, sha256 } = dispatchStatement(manifestOf('a', `item-${at}`));
+    const { payload } = dispatchStatement(manifestOf('a', `item-${at}`));
     const envelope = await signEnvelope(world.keys.attest, payload);
     if (at % 500 === 0) world.db.exec('BEGIN');
-    world.evidence.addStatement('a', envelope, sha256);
+    world.evidence.addStatement('a', envelope);
     if (at % 500 === 499) world.db.exec('COMMIT');
   }
   t.diagnostic(

@@ -171,7 +171,7 @@ export async function recordRun(world: World, runId: string, items = 2): Promise
     const itemId = `item-${at}`;
     const manifest = manifestOf(runId, itemId, inputs);
     const dispatch = dispatchStatement(manifest);
-    world.evidence.addStatement(runId, await signEnvelope(world.keys.attest, dispatch.payload), dispatch.sha256);
+    world.evidence.addStatement(runId, await signEnvelope(world.keys.attest, dispatch.payload));
     events.push({ kind: 'item.fired', itemId, attempt: 1, dispatch: { sha256: dispatch.sha256 }, inputs });
     // The first product is not UTF-8.
     const patch = await put(at === 0 ? Buffer.of(0xff, 0xfe, at) : Buffer.from(`patch of ${runId}/${itemId}\n`));
@@ -185,7 +185,7 @@ export async function recordRun(world: World, runId: string, items = 2): Promise
       startedOn: formatTime(START),
       finishedOn: formatTime(START + events.length),
     });
-    world.evidence.addStatement(runId, await signEnvelope(world.keys.attest, provenance.payload), provenance.sha256);
+    world.evidence.addStatement(runId, await signEnvelope(world.keys.attest, provenance.payload));
     events.push({
       kind: 'item.reconciled',
       itemId,

@@ -32,7 +32,7 @@ async function startTask(engine: Engine, task: string): Promise<void> {
   try {
     const item = state.itemByTask(task);
     if (!item) return;
-    const { manifest, envelope } = evidence.dispatch(item.dispatch!);
+    const { manifest, envelope } = evidence.dispatch(item.statement!, item.dispatch!);
     const laidOut = await files.layOut(manifest, envelope, givenTo(item));
     await engine.secrets.offer(task, laidOut.inDir, manifest.secrets ?? []);
     memory.started.add(task);
@@ -96,9 +96,9 @@ export async function sweep(engine: Engine): Promise<void> {
 export async function renewGrants(engine: Engine, items: readonly ItemRow[]): Promise<void> {
   const { files, evidence } = engine;
   if (files.renew === undefined) return;
-  await mapBounded(items, START_PARALLEL, async ({ task, dispatch }) => {
-    if (task === null || dispatch === null || engine.memory.starting.has(task)) return;
-    const renew = async (): Promise<void> => await files.renew!(evidence.dispatch(dispatch).manifest);
+  await mapBounded(items, START_PARALLEL, async ({ task, dispatch, statement }) => {
+    if (task === null || dispatch === null || statement === null || engine.memory.starting.has(task)) return;
+    const renew = async (): Promise<void> => await files.renew!(evidence.dispatch(statement, dispatch).manifest);
     await attempt(engine, 'renew the grants of', task, renew);
   });
 }

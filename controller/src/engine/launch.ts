@@ -10,7 +10,7 @@ import { secretsOf } from '@pangolin/contracts/secrets';
 import type { DispatchManifest } from '@pangolin/contracts/task';
 import { unmet } from '../providers/checks.ts';
 import type { ComputeProvider } from '../providers/provider.ts';
-import type { ItemRow } from '../store/state.ts';
+import type { ItemRow, RunRow } from '../store/state.ts';
 import { specOf, type Engine } from './engine.ts';
 import { resolveInputs, signDispatch } from './manifest.ts';
 import type { Pass } from './pass.ts';
@@ -51,8 +51,10 @@ export const pausedKey = (rn: number): string => `\u0000pause:${rn}`;
 
 async function launch(pass: Pass, item: ItemRow): Promise<void> {
   const { state, memory } = pass.engine;
-  const { resourceLocks, executor } = specOf(item);
-  if (state.runByNumber(item.rn).paused === 1) {
+  const spec = specOf(item);
+  const { resourceLocks, executor } = spec;
+  const run = state.runByNumber(item.rn);
+  if (run.paused === 1) {
     return state.change(item, {
       runnable: 0,
       blocked_on: pausedKey(item.rn),
@@ -63,7 +65,7 @@ async function launch(pass: Pass, item: ItemRow): Promise<void> {
   if (executor === 'approval') return ask(pass, item);
   const blocking = memory.locks.blocking(resourceLocks);
   if (blocking === undefined) {
-    await fire(pass, item);
+    await fire(pass, item, run, spec);
     // Another one may share what this one took.
     for (const lock of resourceLocks) if (typeof lock !== 'string') state.wakeWaiter(lock.key);
     return;
@@ -92,10 +94,8 @@ function ask(pass: Pass, item: ItemRow): void {
 }
 
 /** Seals the dispatch of the item's next attempt. The task itself is started after the commit (law 1). */
-async function fire(pass: Pass, item: ItemRow): Promise<void> {
+async function fire(pass: Pass, item: ItemRow, run: RunRow, spec: AdmittedItem): Promise<void> {
   const { state, memory, provider, config, deployment, log } = pass.engine;
-  const run = state.runByNumber(item.rn);
-  const spec = specOf(item);
   const resolved = resolveInputs(pass, item, spec);
   if ('missing' in resolved) return denyItem(pass, item, run, 'InputMissing', resolved.missing);
 
@@ -155,6 +155,7 @@ async function fire(pass: Pass, item: ItemRow): Promise<void> {
     attempt: ref.attempt,
     task,
     dispatch: dispatch.sha256,
+    statement: dispatch.statement,
     runnable: 0,
     products: null,
     partial: 0,

@@ -1,7 +1,7 @@
 /** The signed statements of an attempt: what it is about to run, and what came of it. */
 import { canonicalBytes } from '@pangolin/contracts/canonical';
 import { sha256, type DigestSet } from '@pangolin/contracts/digest';
-import { signEnvelope, type Envelope } from '@pangolin/contracts/dsse';
+import { signEnvelope } from '@pangolin/contracts/dsse';
 import type { AttemptRef } from '@pangolin/contracts/ids';
 import type { AdmittedItem, Need, Select } from '@pangolin/contracts/run';
 import type { DispatchManifest, InputRef, Sandbox } from '@pangolin/contracts/task';
@@ -49,12 +49,6 @@ function findProduct(pass: Pass, rn: number, needs: readonly Need[]): InputRef |
   return { missing };
 }
 
-export interface Dispatch {
-  readonly manifest: DispatchManifest;
-  readonly envelope: Envelope;
-  readonly sha256: string;
-}
-
 export async function signDispatch(
   pass: Pass,
   ref: AttemptRef,
@@ -68,7 +62,7 @@ export async function signDispatch(
     readonly enforced: Sandbox;
     readonly image: { readonly ref: string; readonly id?: string } | undefined;
   },
-): Promise<Dispatch> {
+): Promise<{ readonly sha256: string; readonly statement: number }> {
   const { engine } = pass;
   const manifest: DispatchManifest = {
     schema: 'dispatch/1',
@@ -96,8 +90,8 @@ export async function signDispatch(
   };
   const statement = dispatchStatement(manifest);
   const envelope = await signEnvelope(engine.attest, statement.payload);
-  engine.evidence.addStatement(ref.runId, envelope, statement.sha256);
-  return { manifest, envelope, sha256: statement.sha256 };
+  const number = engine.evidence.addDispatch({ manifest, envelope, sha256: statement.sha256 });
+  return { sha256: statement.sha256, statement: number };
 }
 
 /** Signs the SLSA provenance of an attempt's products and keeps it. Answers its payload digest. */
@@ -110,7 +104,7 @@ export async function signProvenance(
   outputs: Record<string, DigestSet>,
 ): Promise<string> {
   const { engine } = pass;
-  const { manifest } = engine.evidence.dispatch(item.dispatch!);
+  const { manifest } = engine.evidence.dispatch(item.statement!, item.dispatch!);
   const statement = provenanceStatement({
     manifest,
     dispatch: item.dispatch!,
@@ -122,6 +116,6 @@ export async function signProvenance(
     finishedOn: formatTime(pass.now),
   });
   const envelope = await signEnvelope(engine.attest, statement.payload);
-  engine.evidence.addStatement(run.run_id, envelope, statement.sha256);
+  engine.evidence.addStatement(run.run_id, envelope);
   return statement.sha256;
 }

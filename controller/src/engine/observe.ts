@@ -122,7 +122,7 @@ async function look(engine: Engine, item: ItemRow, observation: TaskObservation)
 
 /** The secrets of a task that an earlier controller started, and that has not booted yet. */
 async function offerAgain({ evidence, files, secrets }: Engine, item: ItemRow, task: string): Promise<void> {
-  const { manifest, envelope } = evidence.dispatch(item.dispatch!);
+  const { manifest, envelope } = evidence.dispatch(item.statement!, item.dispatch!);
   if (manifest.secrets === undefined) return;
   const { inDir } = await files.layOut(manifest, envelope, givenTo(item));
   await secrets.offer(task, inDir, manifest.secrets);

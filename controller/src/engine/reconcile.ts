@@ -55,7 +55,7 @@ export class Reconciler {
 
   /** The backend says that this task may have changed. Tasks of no running attempt are no news. */
   hintTask(task: string): void {
-    if (!this.#engine.state.itemByTask(task)) return;
+    if (!this.#engine.state.hasTask(task)) return;
     this.#engine.memory.dirty.add(task);
     this.wake();
   }

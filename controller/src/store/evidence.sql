@@ -10,11 +10,9 @@ CREATE TABLE IF NOT EXISTS run_tree (
   run_id TEXT PRIMARY KEY, size INTEGER NOT NULL, frontier BLOB NOT NULL, last_at INTEGER NOT NULL, closed INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- Signed statements, one canonical DSSE envelope each; `sha256` is the digest of the payload.
-CREATE TABLE IF NOT EXISTS statement (
-  run_id TEXT NOT NULL, ordinal INTEGER NOT NULL, sha256 TEXT NOT NULL, envelope BLOB NOT NULL, PRIMARY KEY (run_id, ordinal)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS statement_digest ON statement (sha256);
+-- Signed statements, one canonical DSSE envelope each. Only ever appended to, index included: one that is by digest writes pages all over the file.
+CREATE TABLE IF NOT EXISTS statement (sn INTEGER PRIMARY KEY, run_id TEXT NOT NULL, envelope BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS statement_run ON statement (run_id);
 
 -- The deployment's log. `ref` says what the leaf is for, so that a repeated append finds its first one.
 CREATE TABLE IF NOT EXISTS log_leaf (idx INTEGER PRIMARY KEY, body BLOB NOT NULL, ref TEXT NOT NULL UNIQUE);

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { setImmediate, setTimeout as delay } from 'node:timers/promises';
 import type Database from 'better-sqlite3';
 import { canonicalBytes } from '@pangolin/contracts/canonical';
-import type { Sha256 } from '@pangolin/contracts/digest';
+import { sha256, type Sha256 } from '@pangolin/contracts/digest';
 import type { Envelope } from '@pangolin/contracts/dsse';
 import { PangolinError } from '@pangolin/contracts/errors';
 import {
@@ -54,12 +54,24 @@ interface TreeRow {
   readonly closed: number;
 }
 
+/** What is about to run: signed, and as it was before. */
+export interface SignedDispatch {
+  readonly manifest: DispatchManifest;
+  readonly envelope: Envelope;
+  /** Digest of the envelope's payload. */
+  readonly sha256: Sha256;
+}
+
 const PAGE_ROWS = 1000;
+/** Dispatches that are kept at hand: each is wanted when its task starts and when that ends. */
+const DISPATCHES_MAX = 1000;
 
 export class EvidenceStore {
   readonly log: LogStore;
   readonly #db: Database.Database;
   readonly #statements = new Map<string, Database.Statement>();
+  /** Named by content, so that none is ever out of date. */
+  readonly #dispatches = new Map<Sha256, SignedDispatch>();
 
   /** Makes its tables. The caller has opened the database with WAL and `synchronous = FULL`. */
   constructor(db: Database.Database) {
@@ -104,12 +116,17 @@ export class EvidenceStore {
     );
   }
 
-  /** Keeps a signed statement of the run. `sha256` is the digest of its payload. */
-  addStatement(runId: string, envelope: Envelope, sha256: Sha256): void {
+  /** Keeps a signed statement of the run. Answers its number. */
+  addStatement(runId: string, envelope: Envelope): number {
     this.#assertTransaction();
-    this.#prepare(
-      'INSERT INTO statement SELECT ?, coalesce(max(ordinal), -1) + 1, ?, ? FROM statement WHERE run_id = ?',
-    ).run(runId, sha256, canonicalBytes(envelope), runId);
+    const insert = this.#prepare('INSERT INTO statement (run_id, envelope) VALUES (?, ?)');
+    return Number(insert.run(runId, canonicalBytes(envelope)).lastInsertRowid);
+  }
+
+  /** Keeps the signed statement of a dispatch, and has it at hand for its start. Answers its number. */
+  addDispatch(dispatch: SignedDispatch): number {
+    this.#remember(dispatch);
+    return this.addStatement(dispatch.manifest.runId, dispatch.envelope);
   }
 
   /** Queues the run's seal. Goes into the transaction that appends `run.completed`. */
@@ -120,14 +137,24 @@ export class EvidenceStore {
 
   /* ---- Reading ---- */
 
-  /** The dispatch statement with this payload digest, signed and read. @throws PangolinError NOT_FOUND */
-  dispatch(sha256: Sha256): { readonly envelope: Envelope; readonly manifest: DispatchManifest } {
-    const row = this.#prepare('SELECT envelope FROM statement WHERE sha256 = ?').get(sha256) as
+  /** The dispatch statement with this number and payload digest. @throws PangolinError NOT_FOUND */
+  dispatch(number: number, digest: Sha256): SignedDispatch {
+    const known = this.#dispatches.get(digest);
+    if (known) return known;
+    const row = this.#prepare('SELECT envelope FROM statement WHERE sn = ?').get(number) as
       { envelope: Buffer } | undefined;
-    if (!row) throw new PangolinError('NOT_FOUND', `no dispatch statement ${sha256}`);
-    const envelope = JSON.parse(row.envelope.toString('utf8')) as Envelope;
-    const payload = Buffer.from(envelope.payload, 'base64').toString('utf8');
-    return { envelope, manifest: (JSON.parse(payload) as Statement<DispatchManifest>).predicate };
+    const envelope = row && (JSON.parse(row.envelope.toString('utf8')) as Envelope);
+    const payload = envelope && Buffer.from(envelope.payload, 'base64');
+    if (!payload || sha256(payload) !== digest) throw new PangolinError('NOT_FOUND', `no dispatch statement ${digest}`);
+    const { predicate: manifest } = JSON.parse(payload.toString('utf8')) as Statement<DispatchManifest>;
+    const dispatch = { envelope, manifest, sha256: digest };
+    this.#remember(dispatch);
+    return dispatch;
+  }
+
+  #remember(dispatch: SignedDispatch): void {
+    this.#dispatches.set(dispatch.sha256, dispatch);
+    if (this.#dispatches.size > DISPATCHES_MAX) this.#dispatches.delete(this.#dispatches.keys().next().value!);
   }
 
   /** The newest checkpoint: what the next run names as its past. Absent while the log is empty. `root` is hex. */
@@ -154,7 +181,7 @@ export class EvidenceStore {
   /** events.jsonl in pieces. Yields to other work between them: a log may be long. */
   eventFile(runId: string): AsyncGenerator<Buffer> {
     return this.#pages(
-      'SELECT seq AS at, line FROM run_event WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?',
+      'SELECT seq AS at, line FROM run_event WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ? + 0',
       runId,
     );
   }
@@ -162,7 +189,7 @@ export class EvidenceStore {
   /** statements.jsonl in pieces, likewise. */
   statementFile(runId: string): AsyncGenerator<Buffer> {
     return this.#pages(
-      'SELECT ordinal AS at, envelope AS line FROM statement WHERE run_id = ? AND ordinal > ? ORDER BY ordinal LIMIT ?',
+      'SELECT sn AS at, envelope AS line FROM statement WHERE run_id = ? AND sn > ? ORDER BY sn LIMIT ? + 0',
       runId,
     );
   }
@@ -184,7 +211,7 @@ export class EvidenceStore {
    * Only outside a transaction: an uncommitted seal must not be worked on.
    */
   sealsAt(stages: readonly SealStage[], limit: number): SealRow[] {
-    const one = "SELECT * FROM seal WHERE stage <> 'sealed' AND stage = ? ORDER BY sn LIMIT ?";
+    const one = "SELECT * FROM seal WHERE stage <> 'sealed' AND stage = ? ORDER BY sn LIMIT ? + 0";
     return stages
       .flatMap((stage) => this.#prepare(one).all(stage, limit) as (SealRow & { readonly sn: number })[])
       .sort((a, b) => a.sn - b.sn);
@@ -197,7 +224,7 @@ export class EvidenceStore {
     readonly completed_at: number;
   }[] {
     return this.#prepare(
-      "SELECT run_id, stage, last_at AS completed_at FROM seal JOIN run_tree USING (run_id) WHERE stage <> 'sealed' ORDER BY sn LIMIT ?",
+      "SELECT run_id, stage, last_at AS completed_at FROM seal JOIN run_tree USING (run_id) WHERE stage <> 'sealed' ORDER BY sn LIMIT ? + 0",
     ).all(limit) as ReturnType<EvidenceStore['waitingSeals']>[number][];
   }
 

@@ -46,7 +46,7 @@ export class LogStore {
     this.#setWitnessed = db.prepare('INSERT OR REPLACE INTO witness VALUES (?, ?)');
     this.#anchored = db.prepare('SELECT size FROM checkpoint_anchor WHERE anchor = ?');
     this.#setAnchored = db.prepare('INSERT OR REPLACE INTO checkpoint_anchor VALUES (?, ?)');
-    this.#checkpointsFrom = db.prepare('SELECT * FROM log_checkpoint WHERE size > ? ORDER BY size LIMIT ?');
+    this.#checkpointsFrom = db.prepare('SELECT * FROM log_checkpoint WHERE size > ? ORDER BY size LIMIT ? + 0');
   }
 
   size(): number {

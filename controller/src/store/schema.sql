@@ -69,6 +69,7 @@ CREATE TABLE IF NOT EXISTS item (
   stop        TEXT,                       -- the reason its task was told to stop
   task        TEXT,                       -- task of the running attempt
   dispatch    TEXT,                       -- payload digest of that attempt's manifest
+  statement   INTEGER,                    -- where that manifest is among the signed statements
   started_at  INTEGER,
   finished_at INTEGER,
   partial     INTEGER NOT NULL DEFAULT 0,

@@ -65,6 +65,7 @@ export interface ItemRow {
   readonly stop: Reason | null;
   readonly task: string | null;
   readonly dispatch: string | null;
+  readonly statement: number | null;
   readonly started_at: number | null;
   readonly finished_at: number | null;
   readonly partial: number;
@@ -101,23 +102,35 @@ export interface NewRun {
   readonly retryOf?: string;
 }
 
+/** Changes whenever a table does (PRAGMA user_version). */
+const LAYOUT = 1;
+/** Parsed pipelines that are kept at hand. */
+const PIPELINES_MAX = 100;
+
 export class StateStore {
   readonly db: Database.Database;
   readonly schedules: ScheduleStore;
   readonly #statements = new Map<string, Database.Statement>();
+  /** Named by content, so that none is ever out of date. */
+  readonly #pipelines = new Map<string, PipelineSpec>();
 
   /**
    * Opens or creates the database and takes it for this process alone.
-   * @throws PangolinError CONFLICT when another controller has it.
+   * @throws PangolinError CONFLICT when another controller has it; UNSUPPORTED when another version of Pangolin wrote it.
    */
   constructor(path: string) {
     this.db = new Database(path, { timeout: 500 });
     try {
+      // Two signed statements a page.
+      this.db.pragma('page_size = 8192');
       this.db.pragma('locking_mode = EXCLUSIVE');
       this.db.pragma('journal_mode = WAL');
       this.db.pragma('synchronous = FULL');
       this.db.pragma('cache_size = -65536');
+      // Pages. A pass rewrites few of them many times: the later they go home, the fewer go.
+      this.db.pragma('wal_autocheckpoint = 8000');
       this.db.pragma('temp_store = MEMORY');
+      this.#assertLayout(path);
       this.db.exec(readFileSync(new URL('./schema.sql', import.meta.url), 'utf8'));
       this.schedules = new ScheduleStore(this.db);
     } catch (cause) {
@@ -130,6 +143,22 @@ export class StateStore {
       }
       throw cause;
     }
+  }
+
+  /** A file without tables gets the number of our layout; one with another number is left alone. */
+  #assertLayout(path: string): void {
+    const layout = this.db.pragma('user_version', { simple: true }) as number;
+    if (layout === LAYOUT) return;
+    if (this.db.prepare('SELECT 1 FROM sqlite_schema').get() !== undefined) {
+      throw new PangolinError(
+        'UNSUPPORTED',
+        `${path} has layout ${layout}, and this version of Pangolin has ${LAYOUT}`,
+        {
+          hint: 'Serve it with the version that wrote it.',
+        },
+      );
+    }
+    this.db.pragma(`user_version = ${LAYOUT}`);
   }
 
   close(): void {
@@ -386,9 +415,13 @@ export class StateStore {
   }
 
   pipeline(digest: string): PipelineSpec {
-    return JSON.parse(
-      (this.#one('SELECT spec FROM pipeline WHERE sha256 = ?', digest) as { spec: string }).spec,
-    ) as PipelineSpec;
+    const known = this.#pipelines.get(digest);
+    if (known) return known;
+    const row = this.#one('SELECT spec FROM pipeline WHERE sha256 = ?', digest) as { spec: string };
+    const spec = JSON.parse(row.spec) as PipelineSpec;
+    if (this.#pipelines.size >= PIPELINES_MAX) this.#pipelines.clear();
+    this.#pipelines.set(digest, spec);
+    return spec;
   }
 
   /* ---- items ---- */
@@ -413,6 +446,10 @@ export class StateStore {
   product(iid: number, output: string): string | undefined {
     const row = this.#one('SELECT sha256 FROM product WHERE iid = ? AND output = ?', iid, output);
     return (row as { sha256: string } | undefined)?.sha256;
+  }
+
+  hasTask(task: string): boolean {
+    return this.#one('SELECT 1 FROM item WHERE task = ?', task) !== undefined;
   }
 
   itemByTask(task: string): ItemRow | undefined {
@@ -449,7 +486,7 @@ export class StateStore {
   /** The first `limit` items that ended without success, skipped ones included. */
   unsuccessful(rn: number, limit: number): ItemRow[] {
     return this.#all(
-      `SELECT * FROM item WHERE rn = ? AND phase IN ('failed', 'skipped', 'cancelled', 'denied') ORDER BY iid LIMIT ?`,
+      `SELECT * FROM item WHERE rn = ? AND phase IN ('failed', 'skipped', 'cancelled', 'denied') ORDER BY iid LIMIT ? + 0`,
       rn,
       limit,
     ) as ItemRow[];
@@ -462,7 +499,7 @@ export class StateStore {
 
   runnable(queue: string, limit: number): ItemRow[] {
     return this.#all(
-      'SELECT * FROM item WHERE runnable = 1 AND queue = ? ORDER BY rank, iid LIMIT ?',
+      'SELECT * FROM item WHERE runnable = 1 AND queue = ? ORDER BY rank, iid LIMIT ? + 0',
       queue,
       limit,
     ) as ItemRow[];
@@ -470,7 +507,7 @@ export class StateStore {
 
   due(now: number, limit: number): ItemRow[] {
     return this.#all(
-      'SELECT * FROM item WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?',
+      'SELECT * FROM item WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ? + 0',
       now,
       limit,
     ) as ItemRow[];
@@ -531,11 +568,9 @@ export class StateStore {
 
   /** The one way an item changes. Keeps the run's count of open items and marks the run for publishing. */
   change(item: ItemRow, change: ItemChange): void {
-    const names = Object.keys(change).sort();
-    const assignments = names.map((name) => `${name} = ?`).join(', ');
     this.#run(
-      `UPDATE item SET ${assignments} WHERE iid = ?`,
-      ...names.map((name) => change[name as keyof ItemChange]),
+      `UPDATE item SET ${Object.keys(change).join(' = ?, ')} = ? WHERE iid = ?`,
+      ...Object.values(change),
       item.iid,
     );
     const closes = change.phase !== undefined && isTerminal(change.phase) && !isTerminal(item.phase);

@@ -90,7 +90,7 @@ async function complete(
       now: Date.now,
       memory: new Memory(new Queues(state, { concurrency: CONCURRENCY })),
     },
-    { advance: async () => ({ sealed: [], pending: 0 }) },
+    { headEveryMs: Infinity, advance: async () => ({ sealed: [], pending: 0 }) },
   );
   const unwatch = await provider.watch((task) => reconciler.hintTask(task));
   await store.put('inbox/bench-run-0~service%3Abench.json', '{}');

@@ -65,6 +65,13 @@ export const Config = Type.Object(
     evidence: Type.Optional(
       Type.Object(
         {
+          headEvery: Type.Optional(
+            Type.String({
+              pattern: DURATION_PATTERN,
+              description:
+                'How often the log commits to how far each run has come, at least 1s; runs older than 200 times that get heads less often. Default 1m.',
+            }),
+          ),
           timestamp: Type.Optional(
             Type.Array(Type.Object({ id: Name, url: Url }, closed), {
               maxItems: 8,

@@ -6,6 +6,7 @@ export const STATEMENT_TYPE = 'https://in-toto.io/Statement/v1';
 export const NS = 'https://pangolin.dev/attestation';
 export const predicateTypes = {
   runSeal: `${NS}/run-seal/v1`,
+  runHead: `${NS}/run-head/v1`,
   dispatch: `${NS}/dispatch/v1`,
   provenance: 'https://slsa.dev/provenance/v1',
 } as const;
@@ -28,15 +29,30 @@ export function statementBytes<P>(predicateType: string, subject: readonly Subje
   return canonicalBytes({ _type: STATEMENT_TYPE, subject, predicateType, predicate } satisfies Statement<P>);
 }
 
+/** The tree over the first `size` lines of a run log. */
+export interface RunTree {
+  readonly hash: 'rfc6962-sha256';
+  readonly size: number;
+  readonly root: Sha256;
+}
+
+/** Predicate of a run head: how far a run had come while it went on. Its subject is that beginning of the log. */
+export interface RunHead {
+  readonly runId: string;
+  readonly logOrigin: string;
+  readonly tree: RunTree;
+}
+
 /** Predicate of the run seal: the one statement that closes a run. */
 export interface RunSeal {
   readonly runId: string;
   readonly logOrigin: string;
-  readonly tree: { readonly hash: 'rfc6962-sha256'; readonly size: number; readonly root: Sha256 };
+  readonly tree: RunTree;
   readonly status: 'succeeded' | 'failed' | 'cancelled';
   readonly submittedAt: string;
   readonly completedAt: string;
-  readonly heads: readonly { readonly size: number; readonly root: Sha256 }[];
+  /** The heads that are in the deployment's log, the shortest first. */
+  readonly heads: readonly Pick<RunTree, 'size' | 'root'>[];
   readonly attestations: 'none' | 'signed';
   readonly expects: {
     readonly timestamp: readonly string[];

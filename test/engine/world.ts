@@ -207,7 +207,7 @@ export class World {
         now: () => this.clock,
         memory: new Memory(queues),
       },
-      { advance: async () => ({ sealed: [], pending: 0 }) },
+      { headEveryMs: Infinity, advance: async () => ({ sealed: [], pending: 0 }) },
     );
     this.reconciler.recover();
     return this;

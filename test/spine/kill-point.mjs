@@ -59,6 +59,7 @@ function objectOf(path) {
     [/\/runs\/[^/]+\/spec\.json$/, 'spec'],
     [/\/events\.jsonl$/, 'events'],
     [/\/statements\.jsonl$/, 'statements'],
+    [/\/heads\.jsonl$/, 'heads'],
     [/\/seal\.sigstore\.json$/, 'seal'],
     [/\/log\/checkpoint$/, 'checkpoint'],
     [/\/log\/tile\//, 'tile'],

@@ -9,7 +9,7 @@ import type { Plan } from './plan.ts';
 import type { ProofDocument } from './proof/document.ts';
 import type { ItemStory } from './proof/item-story.ts';
 import type { ReplayResult } from './replay.ts';
-import type { DependencyEvidence, Fact, Finding, FindingCode } from './report.ts';
+import type { DependencyEvidence, Fact, Finding, FindingCode, HeadSpacing } from './report.ts';
 import type { SigstoreFile } from './sigstore-file.ts';
 import type { Trust, TrustedKey, TrustedLogKey } from './trust-file.ts';
 
@@ -53,6 +53,7 @@ export class Context {
   leaf: Buffer | undefined;
   /** When each witness that the trust file names saw the log, in milliseconds since 1970. */
   cosignatures: ReadonlyMap<string, number> = new Map();
+  heads: HeadSpacing | undefined;
   /** Time stamps of trusted authorities. */
   timestamps = 0;
   /** The trust file lacks a key that something is signed with. */

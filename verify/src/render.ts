@@ -46,13 +46,18 @@ function runLines(run: NonNullable<Report['run']>): string[] {
   ];
 }
 
-function claimLines({ item, claim, guarantee, timeTier, sealDelayMs, blobs, statements }: Report): string[] {
+function claimLines({ item, claim, guarantee, timeTier, sealDelayMs, heads, blobs, statements }: Report): string[] {
   const evident = claim === 'tamper-evident';
   return [
     `Claim: ${claim}. ${evident ? 'Not even the operator could have changed it unnoticed.' : 'Nobody without the keys of the operator could have changed it.'}`,
     `Guarantee: ${guarantee}. ${guarantees[guarantee]}`,
     `Time: ${timeTier}. ${timeTier === 'asserted' ? 'The times are the word of the operator.' : 'A time-stamping authority attests when it was sealed.'}`,
     ...(sealDelayMs === undefined ? [] : [`Sealed ${formatDuration(sealDelayMs)} after the run was completed.`]),
+    ...(heads && heads.count > 0
+      ? [
+          `While the run went on the log committed to it ${plural(heads.count, 'time')}, at most ${formatDuration(heads.longestMs)} apart.`,
+        ]
+      : []),
     ...(item ? [] : [contentLine(blobs, statements)]),
   ];
 }

@@ -88,6 +88,13 @@ export interface DependencyEvidence {
   readonly components?: number;
 }
 
+/** How often the log committed to how far the run had come: between two heads it could still have been told differently. */
+export interface HeadSpacing {
+  readonly count: number;
+  /** The longest time between the last events that two neighbours cover, the start and the end of the run included. */
+  readonly longestMs: number;
+}
+
 /** Who observed a fact. The controller signs all of them; what the worker or a block says stays their word. */
 export interface Fact {
   readonly observer: 'controller' | 'worker' | 'agent';
@@ -138,6 +145,8 @@ export interface Report {
   };
   /** Trusted time of the seal minus the completion of the run: how long it could still have been rewritten unseen. */
   readonly sealDelayMs?: number;
+  /** Of a sealed run whose log could be read. */
+  readonly heads?: HeadSpacing;
   readonly dependencies: readonly DependencyEvidence[];
   readonly facts: readonly Fact[];
 }

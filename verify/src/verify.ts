@@ -178,6 +178,7 @@ function report(context: Context, results: Record<CheckId, CheckResult>, failure
         },
       }),
     ...(sealedAt !== undefined && context.seal && { sealDelayMs: sealedAt - Date.parse(context.seal.completedAt) }),
+    ...(context.heads && { heads: context.heads }),
     dependencies: context.dependencies,
     facts: context.facts,
   };

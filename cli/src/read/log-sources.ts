@@ -1,13 +1,14 @@
 /** What `pangolin log check` compares: the log, the seals of the storage, and what anchors keep. */
 import { isPangolinError } from '@pangolin/contracts/errors';
-import { checkpointAnchorPrefix, sealAnchorPrefix, sealKey } from '@pangolin/contracts/layout';
+import { checkpointAnchorPrefix, headsKey, sealAnchorPrefix, sealKey } from '@pangolin/contracts/layout';
 import type { TrustedAnchor } from '@pangolin/contracts/trust';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import type { LockedBucket } from '@pangolin/storage/s3-lock';
-import type { FoundSeal, LogSources } from '@pangolin/verify/log/check-log';
+import type { Found, LogSources } from '@pangolin/verify/log/check-log';
 import { runIds } from './runs.ts';
 
 const SEAL_BYTES_MAX = 32 * 2 ** 20;
+const HEADS_BYTES_MAX = 256 * 2 ** 20;
 
 /** @param anchors to look into, with the credentials of the environment. */
 export async function openLogSources(
@@ -37,7 +38,8 @@ export async function openLogSources(
   return {
     get,
     unsealed,
-    seals: inStorage(sealed, get),
+    seals: inStorage(sealed.map(sealKey), SEAL_BYTES_MAX, get),
+    heads: inStorage([...sealed, ...unsealed].map(headsKey), HEADS_BYTES_MAX, get),
     anchoredSeals: inBuckets(buckets, sealAnchorPrefix(origin)),
     anchoredCheckpoints,
   };
@@ -49,14 +51,14 @@ async function openBucket({ bucket, region, endpoint, prefix = '' }: TrustedAnch
   return openLockedBucket(`s3://${bucket}/${prefix}?${query.toString()}`);
 }
 
-async function* inStorage(runs: readonly string[], get: LogSources['get']): AsyncGenerator<FoundSeal> {
-  for (const run of runs) {
-    const bytes = await get(sealKey(run), SEAL_BYTES_MAX);
-    if (bytes) yield { place: sealKey(run), bytes };
+async function* inStorage(keys: readonly string[], bytesMax: number, get: LogSources['get']): AsyncGenerator<Found> {
+  for (const key of keys) {
+    const bytes = await get(key, bytesMax);
+    if (bytes) yield { place: key, bytes };
   }
 }
 
-async function* inBuckets(buckets: readonly LockedBucket[], prefix: string): AsyncGenerator<FoundSeal> {
+async function* inBuckets(buckets: readonly LockedBucket[], prefix: string): AsyncGenerator<Found> {
   for (const bucket of buckets) {
     for await (const { key, body } of bucket.versions(prefix))
       yield { place: `${bucket.location} at ${key}`, bytes: body };

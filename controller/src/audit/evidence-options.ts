@@ -1,9 +1,10 @@
 /** From `pangolin.yaml` to those who vouch from outside, and to what an auditor has to know of them. */
 import type { EvidenceConfig } from '@pangolin/contracts/config';
-import type { PangolinError } from '@pangolin/contracts/errors';
+import { PangolinError } from '@pangolin/contracts/errors';
 import type { ServiceKind } from '@pangolin/contracts/evidence-status';
 import { parseVkey } from '@pangolin/contracts/note';
 import type { TrustDocument } from '@pangolin/contracts/trust';
+import { parseDuration } from '@pangolin/contracts/units';
 import { s3LockAnchor } from './anchors/s3-lock.ts';
 import type { Keys } from './keys.ts';
 import type { Lag } from './lag.ts';
@@ -25,11 +26,11 @@ export interface Surroundings {
   readonly onGivenUp: (problem: PangolinError) => void;
 }
 
-/** For `createSealer`. Makes no request. @throws PangolinError INVALID for a key that is none of a witness. */
+/** For `createSealer`. Makes no request. @throws PangolinError INVALID for a key that is none of a witness, and for heads that come too often. */
 export function evidenceOptions(
-  { timestamp = [], witnesses = [], anchors = [] }: EvidenceConfig,
+  { timestamp = [], witnesses = [], anchors = [], headEvery }: EvidenceConfig,
   { keys, now, lag, signal, onGivenUp }: Surroundings,
-): Required<Pick<SealerOptions, 'timestamps' | 'witnesses' | 'anchors'>> {
+): Required<Pick<SealerOptions, 'timestamps' | 'witnesses' | 'anchors'>> & Pick<SealerOptions, 'headEveryMs'> {
   const stop = signal && { signal };
   const patience = (kind: ServiceKind, id: string): Patience => {
     const { answered, failed } = lag.service(kind, id);
@@ -37,6 +38,7 @@ export function evidenceOptions(
   };
   for (const { id } of anchors) lag.service('anchor', id);
   return {
+    ...(headEvery !== undefined && { headEveryMs: headInterval(headEvery) }),
     timestamps: timestamp.map(({ id, url }) => rfc3161Authority({ id, url, now, ...patience('timestamp', id) })),
     witnesses: witnesses.map(({ url, vkey }) =>
       tlogWitness({ url, vkey, now, ...patience('witness', parseVkey(vkey).name) }),
@@ -45,6 +47,17 @@ export function evidenceOptions(
       s3LockAnchor({ ...anchor, ...stop, origin: keys.origin, rivals: rivalsOf(keys), now }),
     ),
   };
+}
+
+/** Each head is a signature, an entry of the log and a file that is written again. */
+const HEAD_EVERY_MIN_MS = 1000;
+
+function headInterval(text: string): number {
+  const ms = parseDuration(text);
+  if (ms >= HEAD_EVERY_MIN_MS) return ms;
+  throw new PangolinError('INVALID', `evidence.headEvery in pangolin.yaml is ${text}, which is too often`, {
+    hint: 'Write 1s or more; leave it out for a minute.',
+  });
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * Closes finished runs (evidence.md §3.11): upload, sign, stamp, log, checkpoint, witness, anchor, write. Every stage
+ * Puts heads of runs that go on into the log, and closes finished runs (evidence.md §3.11): upload, sign, stamp, log, checkpoint, witness, anchor, write. Every stage
  * is durable before the next begins and can be repeated, so a controller that dies anywhere goes on with the same
  * signature at the same place of the log.
  */
@@ -17,6 +17,7 @@ import { assertNotBehind } from './behind.ts';
 import { LogPublisher } from './log-publisher.ts';
 import type { Anchor, TimestampAuthority, Witness } from './outside.ts';
 import { putOnce } from './put-once.ts';
+import { HEAD_EVERY_MS, RunHeads } from './run-heads.ts';
 import { sealBundle, sealLeaf } from './seal-bundle.ts';
 import { runSealStatement } from './statements.ts';
 import { cosignCheckpoint } from './witnessing.ts';
@@ -34,6 +35,8 @@ export interface SealerOptions {
   readonly anchors?: readonly Anchor[];
   /** Shows who waits for whom. */
   readonly lag?: Lag;
+  /** How often a run that goes on gets a head, in ms; an old one gets them less often. Default a minute. */
+  readonly headEveryMs?: number;
   /** How long an anchor that failed is left alone, in ms. Default 10 s. */
   readonly anchorRestMs?: number;
 }
@@ -50,6 +53,8 @@ export interface SealProgress {
 export interface Sealer {
   /** Takes every queued seal as far as it goes; what fails is in `error`. A second call joins one that is under way. */
   advance(): Promise<SealProgress>;
+  /** While runs go on, `advance` is worth a call that often, in ms. */
+  readonly headEveryMs: number;
   /**
    * Call before the first `advance`. Who cannot be asked is told to `onUnknown` and keeps nobody from starting.
    * @throws PangolinError CONFLICT, INTEGRITY: the log must not go on.
@@ -66,6 +71,7 @@ export function createSealer(options: SealerOptions): Sealer {
   const sealing = new Sealing(options);
   let running: Promise<SealProgress> | undefined;
   return {
+    headEveryMs: options.headEveryMs ?? HEAD_EVERY_MS,
     checkLog: (onUnknown = () => undefined) => sealing.check(onUnknown),
     advance: () => (running ??= sealing.advance().finally(() => (running = undefined))),
   };
@@ -79,6 +85,7 @@ interface Step {
 
 class Sealing {
   readonly #publisher: LogPublisher;
+  readonly #heads: RunHeads;
   readonly #anchoring: Anchoring;
   readonly #lag: Lag;
   readonly #options: SealerOptions;
@@ -91,6 +98,7 @@ class Sealing {
     this.#options = options;
     this.#evidence = options.db;
     this.#publisher = new LogPublisher(options.db, options.store, options.keys);
+    this.#heads = new RunHeads(options);
     this.#lag = options.lag ?? new Lag(options);
     this.#anchoring = new Anchoring(options.anchors ?? [], this.#lag, options.anchorRestMs);
     this.#steps = {
@@ -114,6 +122,8 @@ class Sealing {
     this.#error = undefined;
     await this.#lag.during(() =>
       this.#attempt('seals are not read', async () => {
+        // Before a seal is opened: it names every head that the log has.
+        await this.#heads.commit((what, work) => this.#attempt(what, work));
         await this.#drive(['open', 'uploaded', 'signed']);
         await this.#attempt('the log is not published', () => this.#log());
         await this.#drive(['witnessed', 'anchored']);
@@ -174,7 +184,9 @@ class Sealing {
       status: last.status,
       submittedAt: first.at,
       completedAt: last.at,
-      heads: [],
+      heads: evidence.heads
+        .ofRun(runId)
+        .flatMap(({ size, root, log_index: index }) => (index === null ? [] : { size, root })),
       attestations: 'signed',
       expects: {
         timestamp: timestamps.map(({ id }) => id),
@@ -210,18 +222,24 @@ class Sealing {
     return { tokens: JSON.stringify(tokens) };
   }
 
-  /** `stamped` → `logged` → `checkpointed` → `witnessed`, for all runs at once. */
+  /** `stamped` → `logged` → `checkpointed` → `witnessed`, for all runs at once, and the heads with them. */
   async #log(): Promise<void> {
     const evidence = this.#evidence;
     await this.#together('stamped', 'logged', (row) => ({
       log_index: evidence.log.append(`seal/${row.run_id}`, sealLeaf(row)),
     }));
-    if ((await this.#at('logged')).length > 0) {
+    const sizes = new Set<number>();
+    const hasHeads = await evidence.transact(() => evidence.heads.hasUnpublished());
+    if (hasHeads || (await this.#at('logged')).length > 0) {
       const { size } = await this.#publisher.publish();
       await this.#together('logged', 'checkpointed', () => ({ checkpoint_size: size }));
+      await evidence.transact(() => evidence.heads.setPublished(size));
+      // Crash here: heads under a checkpoint that no witness has seen. The next checkpoint covers them too.
+      sizes.add(size);
     }
     const waiting = await this.#at('checkpointed');
-    for (const size of new Set(waiting.map((row) => row.checkpoint_size!))) {
+    for (const row of waiting) sizes.add(row.checkpoint_size!);
+    for (const size of sizes) {
       const seals = waiting.filter((row) => row.checkpoint_size === size).length;
       for (const witness of this.#options.witnesses ?? []) {
         const cosigned = await cosignCheckpoint(evidence, witness, size);

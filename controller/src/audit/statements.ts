@@ -5,6 +5,7 @@ import {
   BUILDER_ID,
   predicateTypes,
   statementBytes,
+  type RunHead,
   type RunSeal,
   type Subject,
 } from '@pangolin/contracts/statement';
@@ -95,6 +96,13 @@ export function provenanceStatement(facts: ProvenanceFacts): BuiltStatement {
 /** Closes a run: its subject is events.jsonl, by the digest of the whole file. */
 export function runSealStatement(events: Sha256, seal: RunSeal): BuiltStatement {
   return built(statementBytes(predicateTypes.runSeal, [{ name: bundleFile.events, digest: { sha256: events } }], seal));
+}
+
+/** Commits to how a run began: its subject is that part of events.jsonl, by digest. */
+export function runHeadStatement(beginning: Sha256, head: RunHead): BuiltStatement {
+  return built(
+    statementBytes(predicateTypes.runHead, [{ name: bundleFile.events, digest: { sha256: beginning } }], head),
+  );
 }
 
 function built(payload: Buffer): BuiltStatement {

@@ -13,8 +13,10 @@ import { Publisher } from './publish.ts';
 import { decideDueSlots, publishSchedules } from './schedules.ts';
 import { completeRuns } from './transitions.ts';
 
-/** Seals finished runs, beside the passes and never in their way. */
+/** Seals finished runs and commits to how far others have come, beside the passes and never in their way. */
 export interface Sealing {
+  /** While runs go on, `advance` is worth a call that often, in ms. */
+  readonly headEveryMs: number;
   /** Takes every queued seal as far as it goes. `error`: what failed first; the seals behind it stay pending. */
   advance(): Promise<{ readonly sealed: readonly string[]; readonly pending: number; readonly error?: Error }>;
 }
@@ -35,6 +37,7 @@ export class Reconciler {
   readonly #lease: Held;
   readonly #publisher: Publisher;
   #sealAt = 0;
+  #headsAt = 0;
   #sealing: Promise<void> | undefined;
   /** Why the last call could not do everything; told once. At first, what an earlier controller may have left undone. */
   #sealProblem: string | undefined = 'not called yet';
@@ -156,11 +159,14 @@ export class Reconciler {
     this.#woken = true;
   }
 
-  /** Starts sealing when there is something to seal. Answers when to try again what failed. */
+  /** Starts sealing when there is something to seal, and now and then while runs go on. Answers when to try again. */
   #seal(): number | undefined {
     const { state, log, now } = this.#engine;
-    if (this.#sealing || !(state.hasFinishedUnsealed() || this.#sealProblem !== undefined)) return undefined;
-    if (now() < this.#sealAt) return this.#sealAt - now();
+    if (this.#sealing) return undefined;
+    const waits = state.hasFinishedUnsealed() || this.#sealProblem !== undefined;
+    if (!waits && !state.hasOpenRuns()) return undefined;
+    const at = waits ? this.#sealAt : this.#headsAt;
+    if (now() < at) return at - now();
     this.#sealing = this.#seals
       .advance()
       .then(({ sealed, error }) => {
@@ -173,6 +179,7 @@ export class Reconciler {
       })
       .finally(() => {
         this.#sealing = undefined;
+        this.#headsAt = now() + this.#seals.headEveryMs;
         this.wake();
       });
     return undefined;

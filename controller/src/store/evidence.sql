@@ -31,6 +31,14 @@ CREATE TABLE IF NOT EXISTS witness (name TEXT PRIMARY KEY, size INTEGER NOT NULL
 -- The newest checkpoint that each anchor keeps.
 CREATE TABLE IF NOT EXISTS checkpoint_anchor (anchor TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;
 
+-- Heads of runs that go on. `log_index` is null until the head is in the log, `checkpoint_size` until a published checkpoint covers it.
+CREATE TABLE IF NOT EXISTS run_head (
+  run_id TEXT NOT NULL, size INTEGER NOT NULL, root TEXT NOT NULL, at INTEGER NOT NULL, envelope BLOB NOT NULL,
+  public_key BLOB NOT NULL, log_index INTEGER, checkpoint_size INTEGER, PRIMARY KEY (run_id, size)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS run_head_waiting ON run_head (run_id, size) WHERE checkpoint_size IS NULL;
+CREATE INDEX IF NOT EXISTS run_open ON run_tree (run_id) WHERE closed = 0;
+
 -- One seal a run, and how far it has come. `tokens` is JSON, authority → base64 of its RFC 3161 response.
 CREATE TABLE IF NOT EXISTS seal (
   sn INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, stage TEXT NOT NULL,

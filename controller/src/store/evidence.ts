@@ -1,4 +1,4 @@
-/** Evidence in SQLite: the only file, with log.ts, that knows its columns (evidence.md §3.11). */
+/** Evidence in SQLite: the only file, with log.ts and heads.ts, that knows its columns (evidence.md §3.11). */
 import { readFileSync } from 'node:fs';
 import { setImmediate, setTimeout as delay } from 'node:timers/promises';
 import type Database from 'better-sqlite3';
@@ -18,6 +18,7 @@ import type { RunEvent, RunEventBody } from '@pangolin/contracts/run-log';
 import type { Statement } from '@pangolin/contracts/statement';
 import type { DispatchManifest } from '@pangolin/contracts/task';
 import { formatTime } from '@pangolin/contracts/units';
+import { HeadStore } from './heads.ts';
 import { LogStore } from './log.ts';
 
 export interface NewEvent {
@@ -68,6 +69,7 @@ const DISPATCHES_MAX = 1000;
 
 export class EvidenceStore {
   readonly log: LogStore;
+  readonly heads: HeadStore;
   readonly #db: Database.Database;
   readonly #statements = new Map<string, Database.Statement>();
   /** Named by content, so that none is ever out of date. */
@@ -78,6 +80,7 @@ export class EvidenceStore {
     this.#db = db;
     db.exec(readFileSync(new URL('./evidence.sql', import.meta.url), 'utf8'));
     this.log = new LogStore(db);
+    this.heads = new HeadStore(db);
   }
 
   /* ---- Writing. All of it inside the transaction of the state change it documents (law 2). ---- */

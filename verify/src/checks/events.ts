@@ -6,6 +6,7 @@ import type { LogLines } from '../log-lines.ts';
 import { readExtension, readPlan } from '../plan.ts';
 import { quote, Refusal, refuse } from '../refusal.ts';
 import { Replay, type ReplayResult } from '../replay.ts';
+import type { HeadSpacing } from '../report.ts';
 import { parseStrict } from '../strict-json.ts';
 import { passed, plural, UNREACHED, type Check } from './check.ts';
 
@@ -29,7 +30,10 @@ export const events: Check = {
     }
     if (altered !== undefined) refuse(altered);
     const replayed = context.replay!;
-    if (seal) agree(context, seal, replayed);
+    if (seal) {
+      agree(context, seal, replayed);
+      context.heads = spacingOf(lines, seal);
+    }
     if (!context.plan) {
       context.find(
         'plan-withheld',
@@ -62,6 +66,12 @@ function sealedProblem(lines: LogLines, seal: SealStatement): string | undefined
   const roots = lines.prefixRoots(sizes);
   const wrong = seal.heads.findIndex((head, at) => head.root !== roots[at]);
   return wrong >= 0 ? `the head at ${sizes[wrong]} events has another root than the log` : undefined;
+}
+
+function spacingOf(lines: LogLines, { heads, submittedAt, completedAt }: SealStatement): HeadSpacing {
+  const marks = [submittedAt, ...heads.map(({ size }) => readLine(lines, size - 1).at), completedAt];
+  const gaps = marks.slice(1).map((at, index) => Date.parse(at) - Date.parse(marks[index]!));
+  return { count: heads.length, longestMs: Math.max(...gaps) };
 }
 
 async function replay(context: Context, lines: LogLines): Promise<void> {

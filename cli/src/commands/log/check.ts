@@ -33,9 +33,9 @@ export const check = command({
     const report = await checkLog(sources, trust);
     if (context.json) await context.printJson(report);
     else {
-      const { origin, size, seals, anchored, foreign, checkpoints, unsealed, problems } = report;
+      const { origin, size, seals, heads, anchored, foreign, checkpoints, unsealed, problems } = report;
       await context.print(problems.length === 0 ? 'CONSISTENT' : 'FAILED');
-      await context.print(`log ${origin}: ${size} entries, ${seals} seals in the storage, ${anchored} in anchors, ${checkpoints} earlier checkpoints continued`); // prettier-ignore
+      await context.print(`log ${origin}: ${size} entries, ${seals} seals and ${heads} heads in the storage, ${anchored} in anchors, ${checkpoints} earlier checkpoints continued`); // prettier-ignore
       for (const { code, message } of problems) await context.print(`  ${code.padEnd(15)} ${printable(message)}`);
       if (foreign > 0) context.note(`${foreign} seals in this storage are of other logs.`);
       if (unsealed.length > 0) context.note(`Not sealed, so not in the log: ${printable(unsealed.join(', '))}`);

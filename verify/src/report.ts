@@ -56,6 +56,7 @@ export type FindingCode =
   | 'timestamp-of-a-stranger'
   | 'witnesses-missing'
   | 'quorum-not-met'
+  | 'witness-unknown'
   | 'anchor-not-checked'
   | 'anchor-unreachable'
   | 'anchor-foreign-version'

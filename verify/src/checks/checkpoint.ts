@@ -6,6 +6,7 @@ import {
   verifyNote,
   type NoteSignature,
 } from '@pangolin/contracts/note';
+import type { Context } from '../context.ts';
 import type { Trust } from '../trust-file.ts';
 import { lack, quote, reading, refuse } from '../refusal.ts';
 import { NO_TRUST, passed, UNSEALED, type Check } from './check.ts';
@@ -35,7 +36,7 @@ export const checkpoint: Check = {
     }
     if (!verifyNote(note.text, first!, logKey.note))
       refuse('the signature of the log on the checkpoint does not verify');
-    context.cosignatures = readCosignatures(context.trust, note.text, rest);
+    context.cosignatures = readCosignatures(context, context.trust, note.text, rest);
     const expected = context.seal?.expects.witnesses ?? 0;
     if (expected > rest.length) {
       context.find('witnesses-missing', `The seal was to be witnessed by ${expected}; it was by ${rest.length}.`);
@@ -44,16 +45,35 @@ export const checkpoint: Check = {
   },
 };
 
-/** In the order of the names, which has to be theirs in the note; each once. @throws Refusal */
-function readCosignatures({ witnesses }: Trust, text: string, lines: readonly NoteSignature[]): Map<string, number> {
+/** A time and an Ed25519 signature. */
+const COSIGNATURE_BYTES = 72;
+
+/**
+ * In the order of the names, which has to be theirs in the note; each once. A witness that the trust file does not know
+ * may be newer than the file: its line counts for nothing, and that is a finding. One that it knows has to verify.
+ * @throws Refusal
+ */
+function readCosignatures(
+  context: Context,
+  { origin, witnesses }: Trust,
+  text: string,
+  lines: readonly NoteSignature[],
+): Map<string, number> {
   const cosignatures = new Map<string, number>();
   let previous = '';
   for (const line of lines) {
-    const key =
-      witnesses?.witnesses.get(line.name) ??
-      refuse(`the checkpoint has a signature of ${quote(line.name)}, whom the trust file does not know`);
+    const key = witnesses?.witnesses.get(line.name);
+    if (!key && (line.name === origin || line.signature.length !== COSIGNATURE_BYTES))
+      refuse(`the checkpoint has a signature of ${quote(line.name)} that is none of a witness`);
     if (line.name <= previous) refuse('the signatures on the checkpoint are not in the order of their names');
     previous = line.name;
+    if (!key) {
+      context.find(
+        'witness-unknown',
+        `The cosignature of ${quote(line.name)} cannot be checked because the trust file does not know this witness; it counts for nothing.`,
+      );
+      continue;
+    }
     const at = verifyCosignature(text, line, key);
     if (at === undefined) return refuse(`the signature of the witness ${quote(line.name)} does not verify`);
     cosignatures.set(line.name, at);

@@ -66,7 +66,8 @@ export async function openStoreRelay(dir: string, target: GrantTarget): Promise<
 function refused({ method = '', url = '', headers }: IncomingMessage, target: GrantTarget): boolean {
   const path = url.split('?')[0] ?? '';
   const inside = method === 'POST' ? path === target.formPath : path.startsWith(target.prefixPath);
-  const up = /\/(\.|%2e){1,2}(\/|$)/i.test(path);
+  // However a server decodes it.
+  const up = /(\/|%2f)(\.|%2e){1,2}(\/|%2f|$)/i.test(path);
   return !METHODS.includes(method) || headers.host !== new URL(target.origin).host || !inside || up;
 }
 

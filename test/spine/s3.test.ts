@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { spawn } from 'node:child_process';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { attemptPrefix } from '@pangolin/contracts/layout';
@@ -142,6 +142,7 @@ describe('a whole run over a faulty S3', { skip: rgw.skip ?? false }, () => {
         if (tried === 1) return { kind: 'status', status: 503, code: 'SlowDown' };
         if (tried === 2) return { kind: 'answer-lost' };
         if (tried === 3 && method === 'GET') return { kind: 'truncated', bytes: 10 };
+        if (tried === 4 && method === 'GET') return { kind: 'slow', bytes: 100, everyMs: 20 };
         return undefined;
       };
       await deployment.settle();
@@ -156,6 +157,48 @@ describe('a whole run over a faulty S3', { skip: rgw.skip ?? false }, () => {
       await deployment.verified('f');
       const written = await keysOf(store);
       assert.ok(written.length <= objectsMax(ids.length), `${written.length} objects:\n${written.join('\n')}`);
+    } finally {
+      await deployment.dispose();
+      await proxy.close();
+    }
+  });
+
+  test('credentials that expire stop the controller, not its tasks: the next one with good ones goes on', async () => {
+    const proxy = await faultProxy(rgw.endpoint);
+    const { deployment } = await on(rgw, 'process', proxy.endpoint);
+    try {
+      const go = join(deployment.dir, 'go');
+      const wait = script(`echo begun > ${go}.begun; while [ ! -e ${go} ]; do sleep 0.1; done; echo x >> src/a.txt`);
+      const items = [
+        { id: 'long', ...blocks(wait, patch) },
+        { id: 'next', depends_on: ['long'], ...blocks(script('true')) },
+      ];
+      await deployment.cli('orch', 'submit', spec(deployment, 'e', items), '--receipt-timeout', '0s');
+      const first = deployment.serve();
+      await poll(
+        'the task runs',
+        () => existsSync(`${go}.begun`),
+        () => first.text,
+      );
+      // Signed by the header, as the controller's own requests are; grants have their signature in the URL or the form.
+      proxy.fault = ({ headers }) =>
+        headers.authorization === undefined ? undefined : { kind: 'status', status: 400, code: 'ExpiredToken' };
+      writeFileSync(go, '');
+      const { code } = await first.end();
+      assert.notEqual(code, 0, first.text);
+      assert.match(first.text, /The credentials have expired: renew them/);
+      proxy.fault = () => undefined;
+      await deployment.settle();
+      const status = await deployment.status('e');
+      assert.deepEqual(
+        status.items.map(({ phase, attempts }) => [phase, attempts]),
+        [
+          ['done', 1],
+          ['done', 1],
+        ],
+        JSON.stringify(status),
+      );
+      await deployment.verified('e');
     } finally {
       await deployment.dispose();
       await proxy.close();

@@ -1,6 +1,7 @@
 /** A proxy in front of an S3 server that fails requests as told. */
 import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 
 export type Fault =
   /** The request reaches the server; its answer is lost. */
@@ -8,7 +9,9 @@ export type Fault =
   /** The server is not asked. */
   | { readonly kind: 'status'; readonly status: number; readonly code: string }
   /** The answer breaks off after so many bytes of its body. */
-  | { readonly kind: 'truncated'; readonly bytes: number };
+  | { readonly kind: 'truncated'; readonly bytes: number }
+  /** The answer comes in pieces of so many bytes, one every `everyMs`. */
+  | { readonly kind: 'slow'; readonly bytes: number; readonly everyMs: number };
 
 interface Seen {
   readonly method: string;
@@ -62,6 +65,7 @@ function act(target: string, incoming: IncomingMessage, outgoing: ServerResponse
         return;
       }
       outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
+      if (fault?.kind === 'slow') return void trickle(answer, outgoing, fault);
       if (fault?.kind !== 'truncated') {
         answer.pipe(outgoing);
         return;
@@ -79,4 +83,18 @@ function act(target: string, incoming: IncomingMessage, outgoing: ServerResponse
   );
   forwarded.on('error', () => incoming.socket.destroy());
   incoming.pipe(forwarded);
+}
+
+async function trickle(
+  answer: IncomingMessage,
+  outgoing: ServerResponse,
+  { bytes, everyMs }: { readonly bytes: number; readonly everyMs: number },
+): Promise<void> {
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
+    for (let at = 0; at < chunk.length; at += bytes) {
+      outgoing.write(chunk.subarray(at, at + bytes));
+      await delay(everyMs);
+    }
+  }
+  outgoing.end();
 }

@@ -140,12 +140,17 @@ export async function collect(store: ObjectStore, ref: AttemptRef, dispatch: str
       ...(isRed && { red: true as const }),
     };
   } catch (error) {
-    if (!isPangolinError(error) || error.retryable) throw error;
+    if (!isOfContent(error)) throw error;
     return {
       ...none,
       invalid: { reason: error.code === 'TOO_LARGE' ? 'OutputTooLarge' : 'ProductInvalid', message: error.message },
     };
   }
+}
+
+/** Whether it is about what the attempt left: a store that does not answer or does not let us in says nothing of that. */
+function isOfContent(error: unknown): error is PangolinError {
+  return isPangolinError(error) && !error.retryable && error.code !== 'DENIED';
 }
 
 /** A private name for the bytes of an object: a hard link where the file system has them, else a copy. */
@@ -168,8 +173,8 @@ async function readOutput(store: ObjectStore, ref: AttemptRef, dispatch: string)
     bytes = await store.get(attemptPrefix(ref) + attemptFile.output, { maxBytes: OUTPUT_JSON_BYTES_MAX });
   } catch (error) {
     if (isPangolinError(error, 'NOT_FOUND')) return undefined;
-    if (isPangolinError(error) && !error.retryable) return invalid(`output.json: ${error.message}`);
-    throw error;
+    if (!isOfContent(error)) throw error;
+    return invalid(`output.json: ${error.message}`);
   }
   let value: unknown;
   try {

@@ -8,6 +8,7 @@ import { CapabilityFile } from '../contracts/src/capability.ts';
 import { Config } from '../contracts/src/config.ts';
 import { Control } from '../contracts/src/control.ts';
 import { EnvBundleFile } from '../contracts/src/env-bundle.ts';
+import { BlockOutput } from '../contracts/src/block-output.ts';
 import { Boot, LogLine, Output } from '../contracts/src/output.ts';
 import { ExtensionFile } from '../contracts/src/extension.ts';
 import { PipelineFile } from '../contracts/src/pipeline.ts';
@@ -15,6 +16,7 @@ import { QueueFile } from '../contracts/src/queue.ts';
 import { Plan, Run } from '../contracts/src/run.ts';
 import { ItemStatus, Receipt, RunStatus } from '../contracts/src/status.ts';
 import { DispatchManifest, StandaloneTask, Task } from '../contracts/src/task.ts';
+import { ShapeFile } from '../contracts/src/shape.ts';
 import { SubagentFile } from '../contracts/src/subagent.ts';
 import { ScheduleFile } from '../contracts/src/schedule.ts';
 import { runCrd } from './crd.mjs';
@@ -34,9 +36,11 @@ const documents = [
   ['subagent', SubagentFile, 'A Pangolin subagent to register'],
   ['capability', CapabilityFile, 'A Pangolin capability to register'],
   ['env', EnvBundleFile, 'A Pangolin env bundle to register'],
+  ['shape', ShapeFile, 'A Pangolin shape to register'],
   ['config', Config, 'pangolin.yaml'],
   ['control', Control, 'What an operator asks of the Pangolin controller'],
   ['output', Output, 'output.json of a Pangolin worker'],
+  ['block-output', BlockOutput, '.pangolin/output.json of a Pangolin workspace'],
   ['boot', Boot, 'boot.json of a Pangolin worker'],
   ['log-line', LogLine, 'A line of the log of a Pangolin attempt'],
   ['task', Task, 'task.json of a Pangolin worker'],

@@ -18,6 +18,7 @@ const nodeBuiltins = ['node:'];
 const rules: readonly Rule[] = [
   { from: 'contracts/src/', may: ['contracts/src/', 'node:crypto'] },
   { from: 'contracts/src/parse.ts', may: ['contracts/src/', 'node:buffer', 'yaml'] },
+  { from: 'contracts/src/json-schema.ts', may: ['contracts/src/', 'ajv/'] },
   { from: 'contracts/src/cron.ts', may: ['contracts/src/', 'croner'] },
   ...[
     'run',
@@ -31,6 +32,8 @@ const rules: readonly Rule[] = [
     'subagent',
     'capability',
     'env-bundle',
+    'shape',
+    'block-output',
     'output',
     'control',
     'status',
@@ -111,6 +114,11 @@ const verifierForbids = [
   'subagent',
   'capability',
   'env-bundle',
+  'shape',
+  'block-output',
+  'json-schema',
+  'edges',
+  'things',
   'output',
   'control',
   'status',

@@ -18,6 +18,7 @@ export const program: CommandDef = group(
     subagent: async () => (await import('./commands/registry.ts')).subagent,
     capability: async () => (await import('./commands/registry.ts')).capability,
     env: async () => (await import('./commands/registry.ts')).env,
+    shape: async () => (await import('./commands/registry.ts')).shape,
     apply: async () => (await import('./commands/apply.ts')).apply,
     import: async () => (await import('./commands/import.ts')).importProject,
     verify: async () => (await import('./commands/verify.ts')).verify,

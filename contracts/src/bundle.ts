@@ -8,9 +8,9 @@
  * dispatch/<sha256>.json                     payload bytes of a dispatch statement, named by their digest
  * provenance/<sha256>.json                   payload bytes of a provenance statement, likewise
  * attestations/<sha256>.sigstore.json        the signed envelope of that payload as a Sigstore bundle without log entry
- * blobs/<sha256>                             plan, submission, worker results and products
+ * blobs/<sha256>                             plan, submission, worker results, products, and what the plan pins of the registry
  * ```
- * Lean bundles are the first two files. A file that is not named by an event must not be there.
+ * Lean bundles are the first two files. A file that neither an event nor the plan or a dispatch names must not be there.
  */
 
 export const bundleFile = {

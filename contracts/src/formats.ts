@@ -11,6 +11,7 @@ import {
   LOCK_PATTERN,
   NEED_KEY_PATTERN,
 } from './run.ts';
+import { EDGE_TYPE_PATTERN, NEED_NAME_PATTERN } from './shape.ts';
 import { CPU_PATTERN, DURATION_PATTERN, SIZE_PATTERN } from './units.ts';
 
 export interface Format {
@@ -44,6 +45,11 @@ const formats: Readonly<Record<string, Format>> = {
   [NEED_KEY_PATTERN]: {
     what: 'an input name',
     hint: 'Input names have 1 to 100 letters, digits and ._-, and start with a letter or digit.',
+  },
+  [EDGE_TYPE_PATTERN]: { what: 'a type', hint: 'Write pack/what in lower case, such as dev/patch.' },
+  [NEED_NAME_PATTERN]: {
+    what: 'an input name',
+    hint: 'Input names have letters, digits and ._-; a `*` at the end stands for all that begin so.',
   },
   [CRON_PATTERN]: {
     what: 'five cron fields',

@@ -21,6 +21,16 @@ export const CAPABILITY_BYTES_MAX = 8 * 2 ** 20;
 /** Characters of a system prompt, of a prompt template, and of the prompt that it makes. */
 export const PROMPT_CHARS_MAX = 262_144;
 
+/** Bytes of a JSON Schema in a shape, and how deep it nests; outputs that a shape gives a type to. */
+export const SCHEMA_BYTES_MAX = 65_536;
+export const SCHEMA_DEPTH_MAX = 32;
+export const OUTPUT_TYPES_MAX = 200;
+/** Bytes of `.pangolin/output.json`, and what is in it. */
+export const BLOCK_OUTPUT_BYTES_MAX = 2 ** 20;
+export const SUMMARY_CHARS_MAX = 65_536;
+export const INTENTS_MAX = 100;
+export const SIGNALS_MAX = 100;
+
 /** Bytes of `.pangolin/needs_input.json`, and what is in it; characters of an answer. */
 export const NEEDS_INPUT_BYTES_MAX = 2 ** 20;
 export const QUESTION_CHARS_MAX = 8192;

@@ -42,7 +42,8 @@ export function normaliseItem(
   const resourceLocks = readLocks(item, places.item, findings);
   const retry = readRetry(item, spec, places, findings);
   const subagent = item.subagent ?? defaults.subagent;
-  if (executor === 'dispatch' && pipeline === undefined && subagent === undefined)
+  const subagentShape = item.subagentShape ?? defaults.subagentShape;
+  if (executor === 'dispatch' && (pipeline ?? subagent ?? subagentShape) === undefined)
     findings.push(missingPipeline(item.id, places.item));
   if (workspace && 'git' in workspace && workspace.git.commit !== undefined && workspace.git.ref !== undefined) {
     const path = item.workspace
@@ -64,6 +65,7 @@ export function normaliseItem(
     ...(executor === 'dispatch' && {
       ...(pipeline !== undefined && { pipeline }),
       ...(subagent !== undefined && { subagent }),
+      ...(subagentShape !== undefined && { subagentShape }),
       ...pickLists(item, defaults),
     }),
     ...(approval && { approval }),
@@ -110,6 +112,7 @@ function sandboxOf(item: Item, defaults: Pick<Item, 'sandbox'>): NonNullable<Nor
 const ofTasks = [
   'pipeline',
   'subagent',
+  'subagentShape',
   'env',
   'capabilities',
   'addCapabilities',
@@ -224,7 +227,7 @@ function missingPipeline(id: string, path: string): Finding {
     path,
     code: 'MissingPipeline',
     message: `item ${show(id)} says nothing to run`,
-    hint: 'Write `pipeline: { blocks: [ { kind: script, command: "…" }, { kind: capture, what: patch } ] }`, or the name of a registered pipeline or subagent; `defaults` may hold it for all items.',
+    hint: 'Write `pipeline: { blocks: [ { kind: script, command: "…" }, { kind: capture, what: patch } ] }`, or the name of a registered pipeline, subagent or shape; `defaults` may hold it for all items.',
   };
 }
 

@@ -1,5 +1,6 @@
 /** What a worker writes into its attempt prefix. Untrusted: the controller checks every digest (law 4). */
 import Type, { type Static } from 'typebox';
+import { BlockOutput } from './block-output.ts';
 import { NeedsInput } from './needs-input.ts';
 import { closed, EveryKey, Hex, OneOf, ProductRef, ReasonName, Size, Time, type Frozen } from './fragments.ts';
 
@@ -98,13 +99,8 @@ export const Output = Type.Object(
     logs: Type.Array(Type.Object({ file: Type.String(), sha256: Hex, size: Size }, closed), { maxItems: 100_000 }),
     /** `.pangolin/needs_input.json` of the workspace, when that is the status. */
     needsInput: Type.Optional(NeedsInput),
-    /** `.pangolin/output.json` of the workspace, as the blocks wrote it: asserted by them, checked by nobody. */
-    asserted: Type.Optional(
-      Type.Object(
-        { summary: Type.Optional(Type.String({ maxLength: 65_536 })), output: Type.Optional(Type.Unknown()) },
-        closed,
-      ),
-    ),
+    /** `.pangolin/output.json` of the workspace, as the blocks wrote it: asserted by them; of an item with a shape, of the shape's form. */
+    asserted: Type.Optional(BlockOutput),
   },
   closed,
 );

@@ -13,6 +13,7 @@ import { pointerTo } from './text-place.ts';
 /** An item as admission takes it: everything but the pins. */
 export type NormalisedItem = Omit<AdmittedItem, 'pipeline' | 'workspace' | 'needs' | keyof Pins> & {
   readonly subagent?: string;
+  readonly subagentShape?: string;
   readonly env?: readonly string[];
   /** Absent: those of the subagent. */
   readonly capabilities?: readonly string[];
@@ -27,11 +28,14 @@ export interface ItemPointers {
   /** Where the value of this field of an item comes from: the item itself, the defaults, or the spec. */
   item(index: number, field: PinnedField): string;
   /** A field that only the item itself can have. */
-  own(index: number, field: 'role' | 'depends_on'): string;
+  own(index: number, field: OwnField, rest?: string): string;
 }
 
 /** Fields that name something outside of the file. */
-export type PinnedField = 'pipeline' | 'workspace' | 'subagent' | 'env' | 'capabilities' | 'addCapabilities';
+export type PinnedField =
+  'pipeline' | 'workspace' | 'subagent' | 'subagentShape' | 'env' | 'capabilities' | 'addCapabilities';
+
+export type OwnField = 'role' | 'depends_on' | 'inputs' | 'needs' | 'network';
 
 /** An id is one segment of a storage key, and no file name is longer than 255 bytes. */
 export const ENCODED_ID_MAX = 250;
@@ -116,7 +120,7 @@ export function checkId(id: string, path: string, findings: Finding[]): void {
 
 export function pointersOf(spec: ItemsSpec, specAt: SpecPointer, lifted: LiftedDocument): ItemPointers {
   return {
-    own: (index, field) => `${pointerTo(`${specAt}/items`, index)}/${field}`,
+    own: (index, field, rest = '') => lifted.real(`${pointerTo(`${specAt}/items`, index)}/${field}${rest}`),
     item(index, field) {
       const own = pointerTo(`${specAt}/items`, index);
       if (spec.items[index]?.[field] !== undefined) return lifted.real(`${own}/${field}`);

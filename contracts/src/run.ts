@@ -258,6 +258,12 @@ const itemFields = {
   subagent: Type.Optional(
     Type.String({ pattern: ID_PATTERN, description: 'A registered subagent; it needs no pipeline of its own.' }),
   ),
+  subagentShape: Type.Optional(
+    Type.String({
+      pattern: ID_PATTERN,
+      description: 'A registered shape: what the item takes and yields, and what it runs.',
+    }),
+  ),
   env: Type.Optional(References('Registered env bundles, besides those of the subagent; later ones win.')),
   capabilities: Type.Optional(References('Registered capabilities, instead of those of the subagent.')),
   addCapabilities: Type.Optional(References('Registered capabilities, besides those.')),
@@ -397,6 +403,8 @@ const PinList = Type.Array(Pin, { minItems: 1 });
 
 /** What an item takes from the registry besides its pipeline; sealed in the dispatch manifest as it stands here. */
 export const pins = {
+  /** Its interface; what it brings to run is pinned like everything else. */
+  shape: Type.Optional(Pin),
   subagent: Type.Optional(Pin),
   /** Laid over the workspace in this order. */
   capabilities: Type.Optional(PinList),

@@ -6,11 +6,13 @@ import { Config } from './config.ts';
 import { Control } from './control.ts';
 import { EnvBundle, EnvBundleFile } from './env-bundle.ts';
 import { explain, type Finding, type Schema } from './explain.ts';
+import { BlockOutput } from './block-output.ts';
 import { Boot, LogLine, Output } from './output.ts';
 import { ExtensionFile } from './extension.ts';
 import { PipelineFile, PipelineSpec } from './pipeline.ts';
 import { QueueFile } from './queue.ts';
 import { Plan, Run } from './run.ts';
+import { Shape, ShapeFile } from './shape.ts';
 import { Subagent, SubagentFile } from './subagent.ts';
 import { ItemStatus, Receipt, RunStatus } from './status.ts';
 import { DispatchManifest, StandaloneTask, Task } from './task.ts';
@@ -30,9 +32,12 @@ const schemas = {
   capabilitySpec: Capability,
   env: EnvBundleFile,
   envSpec: EnvBundle,
+  shape: ShapeFile,
+  shapeSpec: Shape,
   control: Control,
   config: Config,
   output: Output,
+  blockOutput: BlockOutput,
   boot: Boot,
   logLine: LogLine,
   receipt: Receipt,

@@ -107,6 +107,9 @@ export const ItemStatus = Type.Object(
       ),
     ),
     partial: Type.Optional(Type.Boolean()),
+    result: Type.Optional(
+      Type.String({ pattern: '^[0-9a-f]{64}$', description: 'Of the output.json that was accepted; cas/ has it.' }),
+    ),
     patch: Type.Optional(ProductRef),
     outputs: Type.Optional(EveryKey(ProductRef)),
   },

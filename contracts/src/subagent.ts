@@ -56,6 +56,9 @@ export const Subagent = Type.Object(
         description: 'claude-code: the built-in tools that it has. Default: all of them.',
       }),
     ),
+    shape: Type.Optional(
+      Type.String({ pattern: ID_PATTERN, description: 'The registered shape of the items that name this subagent.' }),
+    ),
     capabilities: Type.Optional(Refs),
     env: Type.Optional(Refs),
     verify: Type.Optional(Command),

@@ -2,6 +2,7 @@
 import { canonicalBytes } from './canonical.ts';
 import { checkCapability } from './check-capability.ts';
 import { checkPipeline, readDuration } from './check-pipeline.ts';
+import { checkShape } from './check-shape.ts';
 import { credentialPattern } from './credentials.ts';
 import { sha256, type Sha256 } from './digest.ts';
 import type { Finding } from './explain.ts';
@@ -24,6 +25,7 @@ const kinds = {
     check: checkCapability,
   },
   env: { kind: 'EnvBundle', noun: 'env bundle', file: 'env', spec: 'envSpec', check: checkEnv },
+  shape: { kind: 'Shape', noun: 'shape', file: 'shape', spec: 'shapeSpec', check: checkShape },
 } as const satisfies Record<string, { kind: string; noun: string; file: Kind; spec: Kind; check: unknown }>;
 
 export type ThingKind = keyof typeof kinds;

@@ -3,6 +3,8 @@ import { BUNDLE_BLOB_BYTES_MAX, bundleFile } from '@pangolin/contracts/bundle';
 import type { Sha256 } from '@pangolin/contracts/digest';
 import { sha256 } from '@pangolin/contracts/digest';
 import type { Envelope } from '@pangolin/contracts/dsse';
+import { pinsOf } from '@pangolin/contracts/pins';
+import type { Extension } from '@pangolin/contracts/run';
 import { isPangolinError, PangolinError } from '@pangolin/contracts/errors';
 import { casKey, eventsKey, sealKey, statementsKey } from '@pangolin/contracts/layout';
 import type { RunEvent } from '@pangolin/contracts/run-log';
@@ -25,7 +27,7 @@ const PARALLEL = 8;
 
 /**
  * With `lean` the log and the seal only: enough for integrity, order and closure. Without it also every signed
- * statement and every blob that an event names, as far as it is there and not above 64 MiB; a verifier counts the rest
+ * statement and every blob that an event names or the plan pins, as far as it is there and not above 64 MiB; a verifier counts the rest
  * as withheld.
  * @throws PangolinError NOT_FOUND for a run that is unknown or not sealed yet.
  */
@@ -41,7 +43,7 @@ export async function* exportBundle(
   if (options.lean === true) return;
   const named = digestsIn(events);
   yield* statementFiles(await getStatements(store, runId), named);
-  yield* blobFiles(store, [...named.blobs]);
+  yield* blobFiles(store, [...named.blobs, ...(await pinnedThings(store, named.plans))]);
 }
 
 /** `events.jsonl` of a run, and its signed envelopes, one a line. */
@@ -68,6 +70,8 @@ interface NamedDigests {
   readonly provenance: ReadonlySet<Sha256>;
   /** Plan, submission, worker results, egress logs, consumed and produced products, appended items. */
   readonly blobs: ReadonlySet<Sha256>;
+  /** Those of them that hold items: the plan and the extensions. */
+  readonly plans: readonly Sha256[];
 }
 
 /** What the events name is what a bundle may hold. */
@@ -75,10 +79,12 @@ function digestsIn(events: Buffer): NamedDigests {
   const dispatch = new Set<Sha256>();
   const provenance = new Set<Sha256>();
   const blobs = new Set<Sha256>();
+  const plans: Sha256[] = [];
   for (const line of lines(events)) {
     const event = JSON.parse(line) as RunEvent;
     if (event.kind === 'run.submitted') {
       blobs.add(event.plan.sha256);
+      plans.push(event.plan.sha256);
       if (event.submission) blobs.add(event.submission.sha256);
     } else if (event.kind === 'item.fired') {
       dispatch.add(event.dispatch.sha256);
@@ -92,9 +98,21 @@ function digestsIn(events: Buffer): NamedDigests {
       blobs.add(event.answer.sha256);
     } else if (event.kind === 'run.extended') {
       blobs.add(event.items.sha256);
+      plans.push(event.items.sha256);
     }
   }
-  return { dispatch, provenance, blobs };
+  return { dispatch, provenance, blobs, plans };
+}
+
+/** What the items have of the registry: what their agents were told, the files and variables that they got. No secret is in it. */
+async function pinnedThings(store: ObjectStore, plans: readonly Sha256[]): Promise<Set<Sha256>> {
+  const pinned = new Set<Sha256>();
+  for (const plan of plans) {
+    const body = await getBlob(store, plan);
+    const items = body && (JSON.parse(body.toString('utf8')) as Pick<Extension, 'items'>).items;
+    for (const item of items ?? []) for (const [, digest] of pinsOf(item)) pinned.add(digest);
+  }
+  return pinned;
 }
 
 /** Each statement twice: its payload, which events name, and its signed envelope, which other tools verify. */

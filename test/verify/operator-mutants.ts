@@ -742,14 +742,31 @@ export function* liarMutants(keys: ForgeKeys, files: Files): Generator<Mutant> {
         'a workspace',
         ({ predicate, subject }) => {
           predicate.workspace = { kind: 'git', commit: 'c'.repeat(40), sha256: sha('w'), size: 1 };
-          subject.splice(1, 0, { name: 'workspace', digest: set(sha('w')) });
+          subject.splice(5, 0, { name: 'workspace', digest: set(sha('w')) });
         },
       ],
       [
         'params',
         ({ predicate, subject }) => {
           predicate.params = set(sha('p'));
-          subject.splice(1, 0, { name: 'params', digest: set(sha('p')) });
+          subject.splice(5, 0, { name: 'params', digest: set(sha('p')) });
+        },
+      ],
+      ...(['shape', 'subagent', 'capabilities', 'env'] as const).map(
+        (field, at): [string, (statement: Json) => void] => [
+          `another ${field}`,
+          ({ predicate, subject }) => {
+            [predicate[field]].flat()[0].sha256 = sha('x');
+            subject[1 + at].digest.sha256 = sha('x');
+          },
+        ],
+      ),
+      ['a subagent of another name', ({ predicate }) => (predicate.subagent.ref = 'evil')],
+      [
+        'no shape',
+        ({ predicate, subject }) => {
+          delete predicate.shape;
+          subject.splice(1, 1);
         },
       ],
       ['another time limit', ({ predicate }) => (predicate.limits.timeoutMs = 1)],
@@ -798,6 +815,9 @@ export function* liarMutants(keys: ForgeKeys, files: Files): Generator<Mutant> {
   yield result('with another product', (each) => (each.products.outputs['result.bin'].sha256 = sha('x')));
   yield result('with a product more', (each) => (each.products.patch = { sha256: sha('x'), size: 1 }));
   yield result('with a product less', (each) => (each.products.outputs = {}));
+  yield result('with an intent that is none', (each) => (each.asserted.intents[0].kind = ''));
+  yield result('with a signal that is none', (each) => void delete each.asserted.signals[0].name);
+  yield result('with words of a kind that there is not', (each) => (each.asserted.verdict = 'good'));
   yield result('of another schema', (each) => (each.schema = 'output/2'));
 }
 

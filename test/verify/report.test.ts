@@ -30,7 +30,7 @@ test('a whole bundle verifies, and the report says what that means', async () =>
   );
   assert.deepEqual(report.statements, { present: 7, withheld: 0, signed: 7 });
   // The workspace is in the plan and was not exported.
-  assert.deepEqual(report.blobs, { present: 11, withheld: 1 });
+  assert.deepEqual(report.blobs, { present: 15, withheld: 1 });
   assert.deepEqual(report.run?.counts, { done: 2, failed: 1, skipped: 1, cancelled: 0, denied: 0 });
   assert.deepEqual(new Set(report.facts.map(({ observer }) => observer)), new Set(['controller', 'worker', 'agent']));
   assert.deepEqual(

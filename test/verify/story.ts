@@ -33,6 +33,19 @@ export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<str
   const pipelineDigest = sha(jcs(pipeline));
   const given = Buffer.from(`given to ${runId}\n`);
   const workspace = { kind: 'git', commit: 'a'.repeat(40), sha256: sha(`pack of ${runId}`), size: 10, url: './repo' };
+  const files: Files = new Map();
+  const blob = (bytes: Buffer | string): string => {
+    const content = Buffer.from(bytes as string);
+    files.set(`blobs/${sha(content)}`, content);
+    return sha(content);
+  };
+  const thing = (ref: string, spec: Json) => ({ ref, sha256: blob(jcs(spec)) });
+  const registered = {
+    shape: thing('dev.note', { effects: 'pure', output: { type: 'object', required: ['n'] } }),
+    subagent: thing('developer', { runtime: { kind: 'claude-code' }, system: `Be brief in ${runId}.` }),
+    capabilities: [thing('rules', { files: { 'CLAUDE.md': { text: 'Keep it small.' } } })],
+    env: [thing('model', { secrets: { KEY: { ref: 'model-key' } } })],
+  };
   const item = (id: string, depends: string[], more: Json = {}) => ({
     id,
     executor: 'dispatch',
@@ -60,6 +73,7 @@ export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<str
       }),
       item('lint', [], { cpuMillis: 500 }),
       item('apply', ['edit'], {
+        ...registered,
         needs: {
           patch: { from: 'edit', select: { kind: 'patch' } },
           notes: { from: 'edit', select: { kind: 'output', path: 'notes/a.txt' } },
@@ -67,12 +81,6 @@ export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<str
       }),
       item('publish', ['apply', 'lint']),
     ],
-  };
-  const files: Files = new Map();
-  const blob = (bytes: Buffer | string): string => {
-    const content = Buffer.from(bytes as string);
-    files.set(`blobs/${sha(content)}`, content);
-    return sha(content);
   };
   const statement = (folder: 'dispatch' | 'provenance', value: Json): string => {
     const payload = jcs(value);
@@ -89,7 +97,7 @@ export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<str
   const manifests = new Map<string, Json>();
   const fire = (itemId: string, attempt: number, inputs: Json = {}): void => {
     const planned: Json = plan.items.find(({ id }) => id === itemId)!;
-    const { network, cpuMillis, params } = planned;
+    const { network, cpuMillis, params, shape, subagent, capabilities, env } = planned;
     const manifest = {
       schema: 'dispatch/1',
       runId,
@@ -100,6 +108,7 @@ export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<str
       task: `pangolin-${itemId}-${attempt}`,
       pipeline: { ...planned.pipeline, spec: pipeline },
       ...(planned.workspace && { workspace: planned.workspace }),
+      ...(subagent && { shape, subagent, capabilities, env }),
       inputs,
       ...(params && { params: set(sha(jcs(params))) }),
       limits: { timeoutMs: 60_000, graceMs: 1000 },
@@ -149,7 +158,12 @@ export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<str
             ),
           },
           logs: [],
-          asserted: { summary: `did ${itemId}` },
+          asserted: {
+            summary: `did ${itemId}`,
+            output: { n: 1.5 },
+            intents: [{ kind: 'dev.open-pr', params: { base: 'main' } }],
+            signals: [{ name: 'coverage', value: 0.9 }],
+          },
         },
         null,
         1,
@@ -236,9 +250,22 @@ export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<str
   return { files, plan };
 }
 
-function materials({ pipeline, workspace, params, inputs }: Json): { name: string; digest: { sha256: string } }[] {
+function materials({
+  pipeline,
+  shape,
+  subagent,
+  capabilities = [],
+  env = [],
+  workspace,
+  params,
+  inputs,
+}: Json): { name: string; digest: { sha256: string } }[] {
   return [
     { name: 'pipeline', digest: set(pipeline.sha256) },
+    ...(shape ? [{ name: 'shape', digest: set(shape.sha256) }] : []),
+    ...(subagent ? [{ name: 'subagent', digest: set(subagent.sha256) }] : []),
+    ...capabilities.map((each: Json) => ({ name: `capability:${each.ref}`, digest: set(each.sha256) })),
+    ...env.map((each: Json) => ({ name: `env:${each.ref}`, digest: set(each.sha256) })),
     ...(workspace ? [{ name: 'workspace', digest: set(workspace.sha256) }] : []),
     ...(params ? [{ name: 'params', digest: params }] : []),
     ...Object.keys(inputs)

@@ -6,8 +6,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Value } from 'typebox/value';
+import { BlockOutput } from '@pangolin/contracts/block-output';
 import { PipelineSpec } from '@pangolin/contracts/pipeline';
 import { pipelineProblem } from '@pangolin/worker-image/check-pipeline';
+import { blockOutputProblem } from '@pangolin/worker-image/capture/block-output';
 import { diagnose } from '@pangolin/worker-image/diagnose';
 import { AttemptFailure } from '@pangolin/worker-image/failure';
 import { LineSplitter, LogWriter } from '@pangolin/worker-image/log-writer';
@@ -65,6 +67,36 @@ test('the worker accepts exactly the pipelines that the schema accepts', () => {
       const accepted = Value.Check(PipelineSpec, spec);
       verdicts.add(accepted);
       assert.equal(pipelineProblem(spec) === undefined, accepted, pipelineProblem(spec));
+    }),
+    { numRuns: 2000 },
+  );
+  assert.equal(verdicts.size, 2);
+});
+
+test('the worker accepts exactly the block outputs that the schema accepts', () => {
+  const text = fc.oneof(fc.constant('x'), fc.constantFrom(1, null, [], '', '..', 'x'.repeat(65_537)));
+  const entry = fc.oneof(
+    fc.record(
+      { kind: text, name: text, summary: text, params: text, value: text, message: text },
+      { requiredKeys: [] },
+    ),
+    fc.record({ kind: fc.constant('a.b'), params: fc.constant({ a: [1] }) }),
+    fc.record({ name: fc.constant('n'), value: fc.constant(1.5) }),
+  );
+  const list = fc.oneof(
+    fc.array(entry, { maxLength: 3 }),
+    fc.constantFrom([], {}, Array(101).fill({ kind: 'a', name: 'a' })),
+  );
+  const document = fc.oneof(
+    fc.record({ summary: text, output: text, intents: list, signals: list, more: text }, { requiredKeys: [] }),
+    fc.constantFrom([], null, 'x', {}),
+  );
+  const verdicts = new Set<boolean>();
+  fc.assert(
+    fc.property(document, (value) => {
+      const accepted = Value.Check(BlockOutput, value);
+      verdicts.add(accepted);
+      assert.equal(blockOutputProblem(value) === undefined, accepted, blockOutputProblem(value));
     }),
     { numRuns: 2000 },
   );

@@ -130,14 +130,13 @@ test('a required product that is empty is ProductMissing, and an asked-for empty
   assert.equal(none.output.products.patch, undefined);
 });
 
-test('what the blocks assert is carried along, and nonsense is named in the log', async () => {
+test('what the blocks say is carried along, and what is malformed fails the attempt', async () => {
   const good = await run({ blocks: [script(`echo '{"summary":"did it","output":{"n":1}}' > .pangolin/output.json`)] });
   assert.deepEqual(good.output.asserted, { summary: 'did it', output: { n: 1 } });
   for (const bad of ['{', '[]', '{"summary":1}', '{"output":"\\ud800"}']) {
     const result = await run({ blocks: [script(`printf '%s' '${bad}' > .pangolin/output.json`)] });
-    assert.equal(result.code, 0);
-    assert.equal(result.output.asserted, undefined);
-    assert.match(result.notes, /\.pangolin\/output\.json is ignored/);
+    assert.deepEqual([result.output.reason, result.output.asserted], ['OutputSchemaMismatch', undefined]);
+    assert.match(result.output.message ?? '', /^\.pangolin\/output\.json: /);
   }
 });
 

@@ -34,9 +34,17 @@ export function describe(
       `${plural(results.length, 'result')} over ${plural(blocks, 'block')}: exit codes and durations are the worker's word.`,
     );
   }
-  const asserted = results.filter((result) => result.asserted).length;
-  if (asserted > 0)
-    fact('agent', `${plural(asserted, 'result')} with a summary of the blocks' own, which nobody checked.`);
+  const said = results.flatMap(({ asserted }) => asserted ?? []);
+  if (said.length > 0) {
+    const total = (lists: readonly (readonly unknown[] | undefined)[]): number =>
+      lists.reduce((sum, list) => sum + (list?.length ?? 0), 0);
+    const intents = total(said.map((each) => each.intents));
+    const signals = total(said.map((each) => each.signals));
+    fact(
+      'agent',
+      `${plural(said.length, 'result')} with words of the blocks' own, ${plural(intents, 'intent')} and ${plural(signals, 'signal')} among them: asserted, whatever their form.`,
+    );
+  }
   for (const { itemId, attempt, name, format, version, components, tier } of context.dependencies) {
     const said =
       components === undefined ? 'not in the bundle or not readable' : `${version}, ${components} components`;

@@ -74,6 +74,14 @@ export function workspaceOf({ raw: { workspace } }: PlannedItem): Sha256 | undef
   return isObject(workspace) && hex64(workspace.sha256) === undefined ? (workspace.sha256 as Sha256) : undefined;
 }
 
+/** The digests of what an item has of the registry: shape, subagent, capabilities, env bundles. Its pipeline is in the plan. */
+export function pinnedBy({ raw: { shape, subagent, capabilities, env } }: PlannedItem): Sha256[] {
+  return [shape, subagent, capabilities, env].flat().flatMap((pin) => {
+    const digest = isObject(pin) ? pin.sha256 : undefined;
+    return hex64(digest) === undefined ? [digest as Sha256] : [];
+  });
+}
+
 function readItems(what: string, { items, pipelines }: Record<string, unknown>): PlannedItem[] {
   if (!Array.isArray(items) || items.length > ITEMS_MAX) return refuse(`${what} has no list of items`);
   if (!isObject(pipelines)) return refuse(`${what} has no pipelines`);

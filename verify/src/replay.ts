@@ -16,7 +16,7 @@ import { isCancellation, type Cancellation } from '@pangolin/contracts/reasons';
 import type { RunEvent } from '@pangolin/contracts/run-log';
 import { closureProblem, type Producers } from './closure.ts';
 import { isLost, unmetDependency, type Outcome } from './dependencies.ts';
-import { workspaceOf, type Plan, type PlannedItem } from './plan.ts';
+import { pinnedBy, workspaceOf, type Plan, type PlannedItem } from './plan.ts';
 import { DigestIndex, DigestMap } from './digest-index.ts';
 import { quote, refuse } from './refusal.ts';
 import { isObject } from './shape.ts';
@@ -68,7 +68,7 @@ export interface ReplayResult {
   readonly provenances: Pick<DigestMap<Attempt>, 'get' | 'size'>;
   /** The items that are known, by id: those of the plan and of every extension that is in the bundle. */
   readonly planned: ReadonlyMap<string, PlannedItem>;
-  /** Every other digest that events name: plan, extensions, submission, results, egress logs, products, given inputs; and workspaces. */
+  /** Every other digest that events name: plan, extensions, submission, results, egress logs, products, given inputs; workspaces, and registered things. */
   readonly blobs: Pick<DigestIndex, 'has' | 'size'>;
   readonly dependencies: readonly DependencyProduct[];
   readonly edges: number;
@@ -188,6 +188,7 @@ export class Replay {
       if (!item.onExit) this.#open++;
       const workspace = workspaceOf(item);
       if (workspace !== undefined) this.#blobs.add(workspace);
+      for (const digest of pinnedBy(item)) this.#blobs.add(digest);
     }
     if (!this.#isWhole) return;
     for (const { id, dependsOn } of items) {

@@ -1,8 +1,10 @@
 /** The worker's `output.json` as a blob: what it says about products has to be what the log accepted. */
 import type { RunEvent } from '@pangolin/contracts/run-log';
+import { isId } from '@pangolin/contracts/ids';
+import { INTENTS_MAX, SIGNALS_MAX, SUMMARY_CHARS_MAX } from '@pangolin/contracts/limits';
 import { isUtf8 } from 'node:buffer';
 import { quote, Refusal, refuse } from './refusal.ts';
-import { isObject } from './shape.ts';
+import { anything, array, is, isObject, object, text, type Check } from './shape.ts';
 
 type Fired = Extract<RunEvent, { kind: 'item.fired' }>;
 type Reconciled = Extract<RunEvent, { kind: 'item.reconciled' }>;
@@ -15,10 +17,30 @@ export interface WorkerResult {
   readonly status: unknown;
   /** Event name → digest. */
   readonly products: ReadonlyMap<string, unknown>;
-  /** True when the blocks left something to say of their own. */
-  readonly asserted: boolean;
+  /** What the blocks say of their own work. */
+  readonly asserted?: Asserted;
   readonly blocks: number;
 }
+
+/** As contracts/block-output has it. */
+export interface Asserted {
+  readonly summary?: string;
+  readonly output?: unknown;
+  readonly intents?: readonly { readonly kind: string }[];
+  readonly signals?: readonly { readonly name: string }[];
+}
+
+const name = is('a name', isId);
+/** Characters there are code points, here UTF-16 units. */
+const words = text(2 * SUMMARY_CHARS_MAX);
+const asserted: Check = object({
+  'summary?': words,
+  'output?': anything,
+  'intents?': array(object({ kind: name, 'summary?': words, 'params?': is('an object', isObject) }), {
+    max: INTENTS_MAX,
+  }),
+  'signals?': array(object({ name, 'value?': anything, 'message?': words }), { max: SIGNALS_MAX }),
+});
 
 /** The worker writes it with any white space it likes; its digest fixes the bytes. @throws Refusal */
 export function readResult(what: string, bytes: Buffer): WorkerResult {
@@ -42,7 +64,10 @@ export function readResult(what: string, bytes: Buffer): WorkerResult {
   for (const [path, ref] of Object.entries(value.products.outputs)) products.set(`outputs/${path}`, digestIn(ref));
   const { runId, itemId, attempt, manifest, status } = value;
   const blocks = Array.isArray(value.blocks) ? value.blocks.length : 0;
-  return { runId, itemId, attempt, manifest, status, products, blocks, asserted: isObject(value.asserted) };
+  const problem = value.asserted === undefined ? undefined : asserted(value.asserted);
+  if (problem !== undefined) refuse(`what the blocks say in ${quote(what)}${problem}`);
+  const said = value.asserted as Asserted | undefined;
+  return { runId, itemId, attempt, manifest, status, products, blocks, ...(said && { asserted: said }) };
 }
 
 const digestIn = (ref: unknown): unknown => (isObject(ref) ? ref.sha256 : undefined);

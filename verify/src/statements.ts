@@ -96,6 +96,7 @@ const dispatchShape = object({
     'store?': literal('socket', 'network'),
     pipeline: object({ 'ref?': text(400), sha256: hex64, spec: anything }),
     'image?': image,
+    'shape?': pin,
     'subagent?': pin,
     'capabilities?': pins,
     'env?': pins,
@@ -173,11 +174,13 @@ function materialsOf({
 }
 
 function pinSubjects({
+  shape,
   subagent,
   capabilities = [],
   env = [],
-}: Pick<DispatchManifest, 'subagent' | 'capabilities' | 'env'>): Subject[] {
+}: Pick<DispatchManifest, 'shape' | 'subagent' | 'capabilities' | 'env'>): Subject[] {
   return [
+    ...(shape ? [subject('shape', shape.sha256)] : []),
     ...(subagent ? [subject('subagent', subagent.sha256)] : []),
     ...capabilities.map((each) => subject(`capability:${each.ref}`, each.sha256)),
     ...env.map((each) => subject(`env:${each.ref}`, each.sha256)),
@@ -209,7 +212,7 @@ function plannedProblem(manifest: DispatchManifest, { raw: item, pipelines }: Pl
   if (!same({ ref, sha256: pipeline }, item.pipeline)) return 'has another pipeline than the plan';
   if (!Object.hasOwn(pipelines, pipeline) || !same(pipelines[pipeline], spec))
     return 'has a pipeline that the plan lacks';
-  for (const field of ['subagent', 'capabilities', 'env'] as const) {
+  for (const field of ['shape', 'subagent', 'capabilities', 'env'] as const) {
     if (!same(manifest[field], item[field])) return `has another ${field} than the plan`;
   }
   if (!same(manifest.workspace, item.workspace)) return 'has another workspace than the plan';

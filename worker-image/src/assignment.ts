@@ -44,6 +44,7 @@ export interface Assignment extends AttemptRef {
   readonly grants: Grants;
   /** What the manifest pins of the registry, by digest. */
   readonly pins: {
+    readonly shape?: Sha256;
     readonly subagent?: Sha256;
     readonly capabilities: readonly Sha256[];
     readonly env: readonly Sha256[];
@@ -212,12 +213,13 @@ function pinnedThings(manifest: DispatchManifest, task: Task): Assignment['pins'
     must(pins === undefined || Array.isArray(pins), `the list of ${what}s of the manifest is malformed`);
     return (pins ?? []).map((pin) => digestOf(pin, what));
   };
-  const { subagent } = manifest;
+  const { shape, subagent } = manifest;
   must(
     subagent !== undefined || !hasAgent(manifest.pipeline.spec),
     'the manifest has an agent block and names no subagent',
   );
   return {
+    ...(shape && { shape: digestOf(shape, 'shape') }),
     ...(subagent && { subagent: digestOf(subagent, 'subagent') }),
     capabilities: list(manifest.capabilities, 'capability'),
     env: list(manifest.env, 'env bundle'),

@@ -15,7 +15,7 @@ import type { Attempt, Products } from './attempt.ts';
 import { mountedPlace, type AttemptPlace } from './attempt-place.ts';
 import { captureRest } from './blocks/capture.ts';
 import { runBlocks, type Blocks } from './blocks/block.ts';
-import { readAsserted } from './capture/asserted.ts';
+import { readBlockOutput } from './capture/block-output.ts';
 import { watchDisk } from './disk-watch.ts';
 import { openEgress } from './egress.ts';
 import { AttemptFailure, failureOf, ManifestRejected } from './failure.ts';
@@ -155,7 +155,7 @@ async function attemptOnce(
     egress.close();
     failure = blocks.failure;
     await captureRest(attempt, products);
-    asserted = await readAsserted(staged.places, secrets.redact, (line) => log.worker(line));
+    asserted = await readBlockOutput(staged.places, secrets.redact);
   } catch (error) {
     const late = failureOf(error, 'WorkerFailed', 'the worker failed');
     failure = failure === undefined ? late : both(failure, late);

@@ -1,6 +1,13 @@
+import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { PangolinError } from '@pangolin/contracts/errors';
+import type { ObjectStore } from '@pangolin/storage/object-store';
 import { command } from '../command.ts';
+import { DEFAULT_STORAGE } from '../context.ts';
+import type { Change } from '../registry/apply-things.ts';
+import { wordsOf } from '../registry/words.ts';
 
 const EXAMPLE = `# A Run: items that a controller runs as tasks. Submit it with: pangolin orch submit run.yaml --wait
 apiVersion: pangolin.dev/v1
@@ -27,25 +34,55 @@ spec:
           - { kind: capture, what: outputs, required: true }
 `;
 
+/** The packs that ship: things to register, in the form that `pangolin apply` takes. */
+const PACKS = fileURLToPath(new URL('../../packs', import.meta.url));
+
 export const init = command({
-  description: 'Write an example run.yaml and a storage folder; nothing that exists is changed',
-  args: { dir: { type: 'positional', required: false, description: 'Where. Else here.' } },
-  async run({ dir = '.' }, context) {
+  description: 'Write an example run.yaml and register the packs `dev` and `data`; nothing that exists is changed',
+  args: {
+    dir: { type: 'positional', required: false, description: 'Where. Else here.' },
+    actor: { type: 'string', description: 'Who registers: human:NAME, agent:NAME or service:NAME. Else human:<you>.' },
+  },
+  async run({ dir = '.', actor }, context) {
+    const own = context.location === DEFAULT_STORAGE;
+    const storage = own ? join(dir, '.pangolin') : context.location;
     const file = join(dir, 'run.yaml');
-    const storage = join(dir, '.pangolin');
-    const madeStorage = (await mkdir(storage, { recursive: true })) !== undefined;
+    const isNew = own && !existsSync(storage);
+    await mkdir(dir, { recursive: true });
     const wroteFile = await writeNew(file, EXAMPLE);
-    const created = [...(wroteFile ? [file] : []), ...(madeStorage ? [storage] : [])];
+    const { openStore } = await import('@pangolin/storage/open');
+    const packs = await registerPacks(await openStore(storage), actor);
+    const created = [...(wroteFile ? [file] : []), ...(isNew ? [storage] : [])];
     const kept = [file, storage].filter((path) => !created.includes(path));
-    if (context.json) return await context.printJson({ created, kept });
+    const changes = packs.map(({ kind, name, change, digest }) => ({ kind, name, change, digest }));
+    if (context.json) return await context.printJson({ created, kept, packs: changes });
     for (const path of created) await context.print(`created ${path}`);
     for (const path of kept) await context.print(`kept ${path}`);
+    for (const { kind, name, change } of packs) {
+      if (change === 'added') await context.print(`registered ${wordsOf(kind).one} ${name}`);
+      if (change === 'changed')
+        await context.print(`kept ${wordsOf(kind).one} ${name}, which is not the one that ships`);
+    }
+    if (packs.some(({ change }) => change === 'changed'))
+      context.note(`\`pangolin apply -f ${PACKS}\` registers those that ship; runs that are admitted keep theirs.`);
     const inDir = dir === '.' ? '' : `cd ${dir} && `;
     context.note(
       `Next: ${inDir}pangolin orch submit run.yaml && pangolin orch serve --until-idle && pangolin orch status`,
     );
   },
 });
+
+/** Those whose names are free. What somebody has registered under one of them stays. */
+async function registerPacks(store: ObjectStore, actor: string | undefined): Promise<Change[]> {
+  const { declaredIn } = await import('../registry/declared.ts');
+  const { applyThings } = await import('../registry/apply-things.ts');
+  const { things, problems } = await declaredIn(PACKS);
+  if (problems.length > 0) throw new PangolinError('INTERNAL', `a pack is damaged: ${problems[0]!.message}`);
+  const planned = await applyThings(store, things, { dryRun: true, actor });
+  const free = things.filter((_, index) => planned[index]!.change === 'added');
+  await applyThings(store, free, { dryRun: false, actor });
+  return planned;
+}
 
 async function writeNew(path: string, text: string): Promise<boolean> {
   try {

@@ -14,4 +14,5 @@ const commands = (kind: ThingKind, description: string): CommandDef =>
 export const pipeline = commands('pipeline', 'Check and register pipelines that items may name');
 export const subagent = commands('subagent', 'Check and register agents that items may name');
 export const capability = commands('capability', 'Check and register files that items get in their workspace');
+export const shape = commands('shape', 'Check and register shapes: what items take and yield, and what they run');
 export const env = commands('env', 'Check and register env bundles: values and references to secrets');

@@ -12,7 +12,7 @@ import type { ProductRef } from '@pangolin/contracts/output';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 
 /** @throws PangolinError INTEGRITY, NOT_FOUND. */
-export async function productBytes(store: ObjectStore, product: ProductRef): Promise<Buffer> {
+export async function productBytes(store: ObjectStore, product: Pick<ProductRef, 'sha256'>): Promise<Buffer> {
   const bytes = await store.get(casKey(product.sha256), { maxBytes: PATCH_BYTES_MAX });
   if (sha256(bytes) !== product.sha256) throw damaged(product);
   return bytes;
@@ -54,7 +54,7 @@ export function safeJoin(dir: string, name: string): string {
   return join(dir, ...parts);
 }
 
-function damaged(product: ProductRef): PangolinError {
+function damaged(product: Pick<ProductRef, 'sha256'>): PangolinError {
   return new PangolinError('INTEGRITY', `the storage holds other bytes under sha256:${product.sha256}`, {
     hint: 'The product was changed after it was accepted; `pangolin verify` says what else was.',
   });

@@ -22,7 +22,7 @@ export interface Declared {
 const CAPABILITIES = 'capabilities';
 const FILES_MAX = 10_000;
 /** What others name comes before those who name it. */
-const ORDER: readonly ThingKind[] = ['capability', 'env', 'pipeline', 'subagent'];
+const ORDER: readonly ThingKind[] = ['capability', 'env', 'pipeline', 'subagent', 'shape'];
 
 /** Every file is read, and every problem told at once. @throws PangolinError NOT_FOUND, INVALID, TOO_LARGE. */
 export async function declaredIn(dir: string): Promise<{ things: Declared[]; problems: Problem[] }> {

@@ -15,6 +15,7 @@ const words: Readonly<Record<ThingKind, Words>> = {
   subagent: { one: 'subagent', many: 'subagents', file: 'Subagent', key: 'subagents' },
   capability: { one: 'capability', many: 'capabilities', file: 'Capability', key: 'capabilities' },
   env: { one: 'env bundle', many: 'env bundles', file: 'EnvBundle', key: 'envBundles' },
+  shape: { one: 'shape', many: 'shapes', file: 'Shape', key: 'shapes' },
 };
 
 export const wordsOf = (kind: ThingKind): Words => words[kind];

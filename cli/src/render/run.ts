@@ -1,4 +1,5 @@
 /** Runs and items for people. */
+import type { BlockOutput } from '@pangolin/contracts/block-output';
 import { isTerminal, phases, remedyOf, isReason, type Phase } from '@pangolin/contracts/reasons';
 import type { ItemStatus, RunPhase, RunStatus } from '@pangolin/contracts/status';
 import { formatDuration } from '@pangolin/contracts/units';
@@ -87,8 +88,8 @@ async function renderItems(items: readonly ItemStatus[], paint: Paint): Promise<
   );
 }
 
-/** One item, and what it asks. */
-export function renderItem(run: string, item: ItemStatus, paint: Paint): string {
+/** One item, what it asks, and what its blocks say of their work. */
+export function renderItem(run: string, item: ItemStatus, asserted: BlockOutput | undefined, paint: Paint): string {
   const { asks, retryAt, reason } = item;
   const lines = [`${paint('bold', run)}/${itemLine(item, paint)}`];
   if (retryAt !== undefined) lines.push(`next attempt at ${retryAt}`);
@@ -98,8 +99,24 @@ export function renderItem(run: string, item: ItemStatus, paint: Paint): string 
     if (asks.context !== undefined) lines.push('', printable(`context: ${JSON.stringify(asks.context)}`));
     if (asks.deadline !== undefined) lines.push('', `to be answered until ${asks.deadline}`);
   }
+  if (asserted) lines.push('', ...renderAsserted(asserted));
   if (item.phase !== 'done' && isReason(reason)) lines.push('', `${reason}: ${remedyOf(reason)}`);
   return lines.join('\n');
+}
+
+function renderAsserted({ summary, output, intents = [], signals = [] }: BlockOutput): string[] {
+  const json = (value: unknown): string => (value === undefined ? '' : ` ${JSON.stringify(value)}`);
+  const lines = [
+    ...(summary === undefined ? [] : summary.split('\n')),
+    ...(output === undefined ? [] : [`output:${json(output)}`]),
+    ...intents.map(
+      ({ kind, summary: why, params }) => `intent ${kind}:${why === undefined ? '' : ` ${why}`}${json(params)}`,
+    ),
+    ...signals.map(
+      ({ name, message, value }) => `signal ${name}:${json(value)}${message === undefined ? '' : ` ${message}`}`,
+    ),
+  ];
+  return lines.map(printable);
 }
 
 /** One line per reason that some item needs something done about. */

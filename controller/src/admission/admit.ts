@@ -5,13 +5,15 @@ import { show } from '@pangolin/contracts/formats';
 import { located } from '@pangolin/contracts/located';
 import type { Existing } from '@pangolin/contracts/graph';
 import { readExtension } from '@pangolin/contracts/read-extension';
-import type { ItemPointers, NormalisedItem } from '@pangolin/contracts/read-items';
+import type { ItemPointers, NormalisedItem, OwnField, PinnedField } from '@pangolin/contracts/read-items';
 import type { AdmittedQueue } from '@pangolin/contracts/queue';
 import { readRun } from '@pangolin/contracts/read-run';
 import type { AdmittedItem, AdmittedRun, Extension, PinnedWorkspace, Pins, Workspace } from '@pangolin/contracts/run';
 import type { Problem } from '@pangolin/contracts/status';
 import { defaultPipeline, pinAgent, type Report } from './agent.ts';
+import { checkEdges, checkShaped, networkOf, pinInterface } from './shape.ts';
 import { ThingPins } from './things.ts';
+import { patternEdges } from './pattern-edges.ts';
 import { admitPattern, checkRoles } from './admit-pattern.ts';
 import { packWorkspace, type PackedWorkspace, type WorkspaceContext } from './workspace.ts';
 
@@ -51,12 +53,15 @@ export async function admit(bytes: Uint8Array, file: string, context: AdmitConte
   const pins = new ThingPins(context.store);
   findings.push(...checkRoles(read, queue?.pattern));
   const items = await pinItems(run.items, at, pins, context, findings);
+  if (findings.length === 0) findings.push(...checkEdges(items, at, pins));
   const pinTemplates = (templates: readonly NormalisedItem[], path: string): Promise<AdmittedItem[]> =>
-    pinItems(templates, { item: () => path, own: () => path }, pins, context, findings);
+    pinItems(templates, { item: () => path, own: () => path, template: true }, pins, context, findings);
   const planned =
     queue?.pattern && findings.length === 0
       ? await admitPattern(read, queue.pattern, items, pinTemplates, findings)
       : { items };
+  if (findings.length === 0 && 'pattern' in planned)
+    findings.push(...patternEdges(items, planned.pattern, at, (pin) => pins.shapeOf(pin)));
   if (findings.length > 0) return { ok: false, run: run.id, problems: located(findings, file, locate) };
   const admitted: AdmittedRun = {
     schema: 'admitted-run/1',
@@ -90,13 +95,14 @@ export async function admitExtension(
   const findings: Finding[] = [];
   const pins = new ThingPins(context.store);
   const items = await pinItems(read.items, read.at, pins, context, findings);
+  if (findings.length === 0) findings.push(...checkEdges(items, read.at, pins));
   if (findings.length > 0) return { ok: false, run: read.run, problems: located(findings, file, read.locate) };
   return { ok: true, run: read.run, extension: { schema: 'extension/1', items, pipelines: pins.sorted() } };
 }
 
 async function pinItems(
   normalised: readonly NormalisedItem[],
-  at: ItemPointers,
+  at: ItemPointers & { readonly template?: true },
   pins: ThingPins,
   context: AdmitContext,
   findings: Finding[],
@@ -112,9 +118,10 @@ async function pinItems(
   };
   for (const [index, item] of normalised.entries()) {
     if (findings.length >= PROBLEMS_MAX) break;
-    const pinned = await pinRegistered(item, pins, (field, refusal, entry) =>
-      report(at.item(index, field) + (entry === undefined ? '' : `/${entry}`), refusal),
-    );
+    const pinned = await pinRegistered(item, pins, at.template === true, (field, refusal, place = '') => {
+      const rest = typeof place === 'number' ? `/${place}` : place;
+      report(isOwn(field) ? at.own(index, field, rest) : at.item(index, field) + rest, refusal);
+    });
     const workspace = item.workspace && (await workspaces.pin(item.workspace));
     if (workspace?.ok === false) report(at.item(index, 'workspace'), workspace.refusal);
     if (pinned && workspace?.ok !== false) items.push(admitItem(item, pinned, workspace?.workspace));
@@ -122,24 +129,42 @@ async function pinItems(
   return await context.pinImages(items);
 }
 
-type RegisteredPins = Pick<AdmittedItem, 'pipeline' | keyof Pins>;
+const isOwn = (field: PinnedField | OwnField): field is OwnField =>
+  field === 'inputs' || field === 'needs' || field === 'network';
+
+type RegisteredPins = Pick<AdmittedItem, 'pipeline' | 'network' | keyof Pins>;
 
 /** What the item names of the registry; undefined exactly when something was reported. */
-async function pinRegistered(item: NormalisedItem, pins: ThingPins, tell: Report): Promise<RegisteredPins | undefined> {
+async function pinRegistered(
+  item: NormalisedItem,
+  pins: ThingPins,
+  isTemplate: boolean,
+  tell: Report,
+): Promise<RegisteredPins | undefined> {
   if (item.executor === 'approval') return {};
   let refused = false;
   const report: Report = (...args) => {
     refused = true;
-    tell(...args);
+    const [field, ...rest] = args;
+    tell(field === 'subagent' && item.subagent === undefined ? 'subagentShape' : field, ...rest);
   };
-  const subagent = item.subagent === undefined ? undefined : await pins.thing('subagent', item.subagent);
-  if (subagent?.ok === false) report('subagent', subagent.refusal);
-  const written = item.pipeline ?? (subagent?.ok ? defaultPipeline(subagent.spec) : undefined);
+  const { shape, subagent: agent } = await pinInterface(item, pins, report);
+  const written = item.pipeline ?? shape?.spec.pipeline ?? (agent && defaultPipeline(agent.spec));
   const pipeline = written === undefined ? undefined : await pins.pipeline(written);
-  if (pipeline?.ok === false) report('pipeline', pipeline.refusal);
+  if (pipeline?.ok === false) report(item.pipeline === undefined ? 'subagentShape' : 'pipeline', pipeline.refusal);
+  if (!refused && pipeline === undefined) report('subagentShape', nothingToRun(item));
   if (refused || pipeline?.ok !== true) return undefined;
-  const rest = await pinAgent(item, subagent?.ok ? subagent : undefined, pipeline.spec, pins, report);
-  return refused ? undefined : { pipeline: pipeline.pin, ...rest };
+  // The agent of the shape is for the pipelines that have a place for one.
+  const isWanted = item.subagent !== undefined || pipeline.spec.blocks.some(({ kind }) => kind === 'agent');
+  const subagent = isWanted ? agent : undefined;
+  if (shape) checkShaped(item, shape, isTemplate, report);
+  const rest = await pinAgent(item, subagent, pipeline.spec, shape, pins, report);
+  return refused ? undefined : { pipeline: pipeline.pin, ...rest, ...networkOf(item, shape) };
+}
+
+function nothingToRun({ id, subagentShape }: NormalisedItem): Omit<Finding, 'path'> {
+  const message = `the shape ${show(subagentShape)} of ${show(id)} has no pipeline and no subagent, and neither has the item`;
+  return { code: 'MissingPipeline', message, hint: 'Write `subagent: NAME` or `pipeline: …` in the item.' };
 }
 
 function admitItem(item: NormalisedItem, pins: RegisteredPins, workspace: PinnedWorkspace | undefined): AdmittedItem {
@@ -147,6 +172,7 @@ function admitItem(item: NormalisedItem, pins: RegisteredPins, workspace: Pinned
     workspace: _workspace,
     pipeline: _pipeline,
     subagent: _subagent,
+    subagentShape: _shape,
     env: _env,
     capabilities: _capabilities,
     addCapabilities: _addCapabilities,

@@ -5,6 +5,7 @@ import { isPangolinError } from '@pangolin/contracts/errors';
 import { show } from '@pangolin/contracts/formats';
 import { nearest } from '@pangolin/contracts/nearest';
 import type { PipelineSpec } from '@pangolin/contracts/pipeline';
+import type { NamedShape } from '@pangolin/contracts/edges';
 import type { AdmittedItem, Pin } from '@pangolin/contracts/run';
 import { isSpec, nounOf, type SpecOf, type ThingKind } from '@pangolin/contracts/things';
 import type { ObjectStore } from '@pangolin/storage/object-store';
@@ -58,6 +59,12 @@ export class ThingPins {
     const pinned = this.#named.get(key) ?? (await this.#pin(kind, ref));
     this.#named.set(key, pinned);
     return pinned as Pinned<K>;
+  }
+
+  /** Of a pin that this has made. */
+  shapeOf(pin: Pin | undefined): NamedShape | undefined {
+    const pinned = pin && (this.#named.get(`shape ${pin.ref}`) as Pinned<'shape'> | undefined);
+    return pinned?.ok ? { ref: pin!.ref, spec: pinned.spec } : undefined;
   }
 
   async #pin(kind: ThingKind, ref: string): Promise<Pinned<ThingKind>> {

@@ -8,6 +8,7 @@ import type { ItemRow, RunRow, StateStore } from '../store/state.ts';
 import type { AdmittedPattern } from '@pangolin/contracts/pattern';
 import type { AdmittedItem } from '@pangolin/contracts/run';
 import type { Reason } from '@pangolin/contracts/reasons';
+import type { Shape } from '@pangolin/contracts/shape';
 import type { Admission } from './admission.ts';
 import type { Handover } from '../secrets/handover.ts';
 import { Locks } from './locks.ts';
@@ -66,6 +67,8 @@ export class Memory {
   readonly startErrors = new Map<string, { readonly reason: Reason; readonly message: string }>();
   /** The patterns of the runs that have one, as they were read. */
   readonly patterns = new Map<number, AdmittedPattern>();
+  /** Shapes by digest, as they were read. */
+  readonly shapes = new Map<string, Shape>();
   /** Runs with items that may all be terminal now. */
   readonly touched = new Set<number>();
 

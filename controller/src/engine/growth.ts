@@ -7,6 +7,7 @@ import { ITEMS_MAX, type AdmittedItem, type Extension } from '@pangolin/contract
 import { sourcesOf } from '../plan/conditions.ts';
 import type { RunRow } from '../store/state.ts';
 import { addItems } from './dependencies.ts';
+import { growthProblem } from './typed.ts';
 import type { Pass } from './pass.ts';
 
 export interface Growth {
@@ -24,6 +25,8 @@ export interface Growth {
 export async function extendRun(pass: Pass, run: RunRow, { extension, cause, actor }: Growth): Promise<void> {
   const { state, store } = pass.engine;
   checkMerge(pass, run, extension.items);
+  const untyped = await growthProblem(pass.engine, run, extension.items);
+  if (untyped) throw new PangolinError('CONFLICT', untyped.message, { details: { path: `/items/${untyped.index}` } });
   const bytes = canonicalBytes(extension);
   const digest = sha256(bytes);
   // Named by the event, so it is durable before the event is.

@@ -74,6 +74,7 @@ export async function signDispatch(
     pipeline: { ...spec.pipeline!, spec: engine.state.pipeline(spec.pipeline!.sha256) },
     ...(given.image && { image: given.image }),
     ...(spec.workspace && { workspace: spec.workspace }),
+    ...(spec.shape && { shape: spec.shape }),
     ...(spec.subagent && { subagent: spec.subagent }),
     ...(spec.capabilities && { capabilities: spec.capabilities }),
     ...(spec.env && { env: spec.env }),

@@ -10,6 +10,7 @@ import { ACTOR, givenTo, specOf, type Engine } from './engine.ts';
 import { mapBounded } from '@pangolin/contracts/map-bounded';
 import type { Pass } from './pass.ts';
 import type { Collection } from './task-files.ts';
+import { heldToShape } from './typed.ts';
 import { isAsking, questionDue } from './questions.ts';
 import { cancelRun, decideApproval, denyItem, settleAttempt, stopAttempt } from './transitions.ts';
 
@@ -85,7 +86,7 @@ async function look(engine: Engine, item: ItemRow, observation: TaskObservation)
     if (observation.state === 'gone' && !booted && !startError && item.stop === null)
       return { kind: 'vanished', ...base };
     const collected = {
-      ...(await engine.files.collect(ref, item.dispatch!)),
+      ...(await heldToShape(engine, specOf(item), await engine.files.collect(ref, item.dispatch!))),
       ...(await keepEgressLog(engine, item, task)),
     };
     const backend =

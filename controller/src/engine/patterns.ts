@@ -14,23 +14,24 @@ import { onItemEnd } from '../plan/patterns/patterns.ts';
 import type { ItemRow, Products, RunRow } from '../store/state.ts';
 import { specOf } from './engine.ts';
 import { extendRun } from './growth.ts';
+import { growthProblem } from './typed.ts';
 import type { Pass } from './pass.ts';
 
 /** `verdict`, unless the pattern of the run cannot go on from that end. */
-export function judgeByPattern(
+export async function judgeByPattern(
   pass: Pass,
   item: ItemRow,
   run: RunRow,
   verdict: Verdict,
   collected: { readonly products: Products; readonly red?: boolean },
-): Verdict {
+): Promise<Verdict> {
   if (verdict.status !== 'done') return verdict;
   const pattern = patternOf(pass, run);
   if (!pattern) return verdict;
   const ended = endOf(item, { phase: 'done', reason: verdict.reason }, collected.products, collected.red === true);
   const decision = onItemEnd(pattern, ended, viewOf(pass, run));
   if ('fail' in decision) return { status: 'failed', ...decision.fail };
-  const refusal = refusalOf(pass, run, decision);
+  const refusal = refusalOf(pass, run, decision) ?? (await growthProblem(pass.engine, run, decision.items))?.message;
   return refusal === undefined ? verdict : { status: 'failed', reason: 'GrowthRefused', message: refusal };
 }
 

@@ -164,6 +164,7 @@ function itemStatus(item: ItemRow): ItemStatus {
     ...(item.phase === 'ready' && item.due_at !== null && { retryAt: formatTime(item.due_at) }),
     ...(item.question !== null && { asks: asksOf(item) }),
     ...(item.partial === 1 && { partial: true }),
+    ...(products?.result && { result: products.result }),
     ...(products?.patch && { patch: products.patch }),
     ...(products && Object.keys(products.outputs).length > 0 && { outputs: products.outputs }),
   };

@@ -49,7 +49,7 @@ export async function settleAttempt(
   collected: Collected,
 ): Promise<void> {
   const { state, memory } = pass.engine;
-  const verdict = judgeByPattern(pass, item, run, withinPatience(judged, item), collected);
+  const verdict = await judgeByPattern(pass, item, run, withinPatience(judged, item), collected);
   const spec = specOf(item);
   const ref = { runId: run.run_id, itemId: item.item_id, attempt: item.attempt };
   const outputs = productDigests(collected.products);
@@ -80,7 +80,7 @@ export async function settleAttempt(
     task: null,
     stop: null,
     message: (verdict.status === 'cancelled' ? item.message : verdict.message)?.slice(0, MESSAGE_MAX) ?? null,
-    products: JSON.stringify(collected.products),
+    products: JSON.stringify({ ...collected.products, result: collected.result }),
     partial: collected.partial ? 1 : 0,
     red: collected.red === true ? 1 : 0,
     ...decision?.budget,

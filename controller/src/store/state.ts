@@ -14,6 +14,8 @@ export interface Products {
   readonly patch?: ProductRef;
   /** Path relative to outputs/ → its bytes. */
   readonly outputs: Readonly<Record<string, ProductRef>>;
+  /** Digest of the output.json that names them, which is in cas/. */
+  readonly result?: string;
 }
 
 export interface RunRow {

@@ -3,6 +3,7 @@ import { bundleFile } from '@pangolin/contracts/bundle';
 import { sha256, type Sha256 } from '@pangolin/contracts/digest';
 import { DEPENDENCY_DOCUMENT_BYTES_MAX } from '@pangolin/contracts/dependency-document';
 import { OUTPUT_JSON_BYTES_MAX } from '@pangolin/contracts/limits';
+import { pinsOf } from '@pangolin/contracts/pins';
 import type { Context } from '../context.ts';
 import { describe } from '../facts.ts';
 import { quote, refuse } from '../refusal.ts';
@@ -41,19 +42,22 @@ export const blobs: Check = {
       files
         .filter((name) => name.startsWith(folder))
         .map((name) => [name, name.slice(folder.length, folder.length + 64)]);
-    for (const [name, digest] of inFolder('blobs/')) {
-      if (!named.has(digest)) refuse(`no event names ${quote(name)}`);
-      if ((await context.reader.digest(name)) !== digest)
-        refuse(`${quote(name)} has another content than its digest says`);
-      present.blobs++;
-    }
+    // Where the plan is withheld, the dispatches still say what was pinned.
+    const pinned = new Set<Sha256>();
     for (const [name, digest] of inFolder('dispatch/')) {
       const attempt = replay.dispatches.get(digest) ?? refuse(`no event names ${quote(name)}`);
       const statement = readDispatch(name, await statementText(context, name, digest));
       const problem = dispatchProblem(statement, viewOf(context, attempt));
       if (problem !== undefined) refuse(`${nameOf(attempt)}: the dispatch statement ${problem}`);
       dispatches.set(attempt, statement);
+      for (const [, digest] of pinsOf(statement.predicate)) pinned.add(digest);
       present.statements++;
+    }
+    for (const [name, digest] of inFolder('blobs/')) {
+      if (!named.has(digest) && !pinned.has(digest)) refuse(`no event and no plan names ${quote(name)}`);
+      if ((await context.reader.digest(name)) !== digest)
+        refuse(`${quote(name)} has another content than its digest says`);
+      present.blobs++;
     }
     for (const [name, digest] of inFolder('provenance/')) {
       const attempt = replay.provenances.get(digest) ?? refuse(`no event names ${quote(name)}`);

@@ -7,6 +7,7 @@ import { OUTPUT_BYTES_MAX } from '@pangolin/contracts/limits';
 import type { Grants } from '@pangolin/contracts/task';
 import type { Assignment } from '../assignment.ts';
 import { importBaseline } from '../capture/baseline.ts';
+import { BLOCK_OUTPUT_FILE } from '../capture/block-output.ts';
 import { NEEDS_INPUT_FILE } from '../capture/needs-input.ts';
 import { AttemptFailure, failureOf } from '../failure.ts';
 import type { WorkerOptions } from '../options.ts';
@@ -19,6 +20,7 @@ import { closeToOthers, openToOthers } from './privacy.ts';
 import { fetchThings, type Equipment } from './things.ts';
 import { give, initRepo, own, packPath, stageCommit } from './workspace.ts';
 
+const OUTPUT_SCHEMA_FILE = '.pangolin/output.schema.json';
 const ANSWER_FILE = '.pangolin/answer.json';
 
 export interface Staged {
@@ -50,7 +52,7 @@ export async function stage(
     const baseTree = await layOutWorkspace(assignment, places, { ...options, grants }, halt);
     const equipment = await fetchThings(assignment.pins, places, grants, halt);
     await overlay(equipment.files, places);
-    await layOutExtras(assignment, places, { ...options, grants }, halt);
+    await layOutExtras(assignment, equipment, places, { ...options, grants }, halt);
     return { places, baseTree, equipment };
   } catch (error) {
     if (halt.aborted) throw halt.reason;
@@ -106,9 +108,10 @@ async function layOutWorkspace(
   return importBaseline(places, halt);
 }
 
-/** inputs/, outputs/ and .pangolin/inputs.json, all owned by the block user. */
+/** inputs/, outputs/ and what blocks find in .pangolin/, all owned by the block user. */
 async function layOutExtras(
   { source, params, answer }: Assignment,
+  { outputSchema }: Equipment,
   places: Places,
   { inDir, grants }: From,
   halt: AbortSignal,
@@ -119,7 +122,12 @@ async function layOutExtras(
   if (answer !== undefined) {
     await refusingCollision(ANSWER_FILE, () => give(join(places.workspace, ANSWER_FILE), canonical(answer), user));
   }
-  await refusingCollision(NEEDS_INPUT_FILE, () => refuseExisting(join(places.workspace, NEEDS_INPUT_FILE)));
+  if (outputSchema !== undefined) {
+    const schema = join(places.workspace, OUTPUT_SCHEMA_FILE);
+    await refusingCollision(OUTPUT_SCHEMA_FILE, () => give(schema, canonical(outputSchema), user));
+  }
+  for (const file of [NEEDS_INPUT_FILE, BLOCK_OUTPUT_FILE])
+    await refusingCollision(file, () => refuseExisting(join(places.workspace, file)));
   if (source.kind === 'pinned') {
     for (const [key, digest] of source.inputs) {
       const what = `the input ${key}`;
@@ -137,7 +145,7 @@ async function layOutExtras(
   }
 }
 
-/** A question that the workspace brings along is nobody's. @throws EEXIST */
+/** A question or an output that the workspace brings along is nobody's. @throws EEXIST */
 async function refuseExisting(path: string): Promise<void> {
   if (await lstat(path).catch(() => undefined)) throw Object.assign(new Error(path), { code: 'EEXIST' });
 }

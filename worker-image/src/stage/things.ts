@@ -6,6 +6,7 @@ import type { Capability } from '@pangolin/contracts/capability';
 import type { Sha256 } from '@pangolin/contracts/digest';
 import type { EnvBundle } from '@pangolin/contracts/env-bundle';
 import { CAPABILITY_BYTES_MAX } from '@pangolin/contracts/limits';
+import type { Shape } from '@pangolin/contracts/shape';
 import type { Subagent } from '@pangolin/contracts/subagent';
 import { pathProblem } from '@pangolin/contracts/workspace-path';
 import type { Assignment } from '../assignment.ts';
@@ -30,6 +31,8 @@ export interface Equipment {
   /** The same paths as the capture knows them. */
   readonly overlaid: ReadonlySet<BytePath>;
   readonly env: readonly EnvBundle[];
+  /** What `output` of `.pangolin/output.json` has to conform to, by the shape of the item. */
+  readonly outputSchema?: Shape['output'];
 }
 
 /** @throws AttemptFailure StageFailed */
@@ -61,10 +64,12 @@ export async function fetchThings(
   }
   const env: EnvBundle[] = [];
   for (const digest of pins.env) env.push((await read(digest, 'an env bundle')) as EnvBundle);
+  const { output } = pins.shape === undefined ? {} : ((await read(pins.shape, 'the shape')) as Shape);
   return {
     ...(pins.subagent !== undefined && { subagent: (await read(pins.subagent, 'the subagent')) as Subagent }),
     files,
     overlaid: new Set([...files.keys()].map((path) => Buffer.from(path).toString('latin1'))),
     env,
+    ...(output && { outputSchema: output }),
   };
 }

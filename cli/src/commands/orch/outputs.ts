@@ -3,6 +3,7 @@ import type { ProductRef } from '@pangolin/contracts/output';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { command } from '../../command.ts';
 import { mapBounded } from '@pangolin/contracts/map-bounded';
+import { assertedOf } from '../../read/asserted.ts';
 import { safeJoin, saveProduct } from '../../read/products.ts';
 import { readItem } from '../../read/runs.ts';
 import { parseItemTarget } from '../../read/target.ts';
@@ -24,7 +25,14 @@ export const outputs = command({
     if (to !== undefined) await saveAll(store, files, to);
     if (context.json) {
       const listed = files.map(([path, { sha256, size }]) => ({ path, sha256: formatDigest(sha256), size }));
-      await context.printJson({ run, item, outputs: listed, ...(to !== undefined && { to }) });
+      const asserted = await assertedOf(store, status);
+      await context.printJson({
+        run,
+        item,
+        outputs: listed,
+        ...(to !== undefined && { to }),
+        ...(asserted && { asserted }),
+      });
       return;
     }
     if (files.length === 0) context.note(`${target} has no outputs; it is ${status.phase} (${status.reason}).`);

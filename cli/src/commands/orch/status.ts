@@ -2,6 +2,7 @@ import { command } from '../../command.ts';
 import type { Context } from '../../context.ts';
 import { listReceipts, listRuns, readItem, readItems, readStatus } from '../../read/runs.ts';
 import { lagOf, readEvidenceStatus } from '../../read/evidence.ts';
+import { assertedOf } from '../../read/asserted.ts';
 import { parseTarget } from '../../read/target.ts';
 import { renderItem, renderRun, renderRuns } from '../../render/run.ts';
 import { renderTable } from '../../render/table.ts';
@@ -10,7 +11,7 @@ import type { Receipt } from '@pangolin/contracts/status';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 
 export const status = command({
-  description: 'List the runs of this storage, show one with its items, or one item with what it asks',
+  description: 'List the runs of this storage, show one with its items, or one item with what it asks and says',
   args: {
     target: {
       type: 'positional',
@@ -30,9 +31,11 @@ export const status = command({
     if (receipts) throw usage('--receipts goes without a run', 'Leave one of them out.');
     const { run, item } = parseTarget(target);
     if (item === undefined) return await showOne(context, run);
-    const shown = await readItem(await context.open(), { run, item });
-    if (context.json) await context.printJson(shown);
-    else await context.print(renderItem(run, shown, context.paint));
+    const store = await context.open();
+    const shown = await readItem(store, { run, item });
+    const asserted = await assertedOf(store, shown);
+    if (context.json) await context.printJson({ ...shown, ...(asserted && { asserted }) });
+    else await context.print(renderItem(run, shown, asserted, context.paint));
   },
 });
 

@@ -60,6 +60,11 @@ export interface GrantTarget {
   readonly ca?: Buffer;
 }
 
+export interface RetryTokens {
+  readonly left: number;
+  readonly max: number;
+}
+
 export interface ObjectStore {
   /** `folder` stores can be mounted into tasks: see `localPath`. */
   readonly kind: 'folder' | 's3';
@@ -86,4 +91,6 @@ export interface ObjectStore {
   localPath(key: string): string | undefined;
   /** How tasks reach a store that cannot be mounted. */
   readonly grantor?: Grantor;
+  /** What is left of the budget for trying requests again, and all of it. Without a network there is none. */
+  retryTokens?(): Promise<RetryTokens>;
 }

@@ -20,7 +20,7 @@ import { sha256, type Sha256 } from '@pangolin/contracts/digest';
 import { isPangolinError, PangolinError } from '@pangolin/contracts/errors';
 import { assertDigest, bytesOf, digestOf, type Content } from './bytes.ts';
 import { assertKey, assertPrefix } from './keys.ts';
-import type { Grantor, ListPage, ObjectInfo, ObjectStore, PutOptions } from './object-store.ts';
+import type { Grantor, ListPage, ObjectInfo, ObjectStore, PutOptions, RetryTokens } from './object-store.ts';
 import { assertPutOptions, assertWatchPrefix, GET_BYTES_MAX, pageLimit, precondition, tooLarge } from './rules.ts';
 import { openBody } from './s3-body.ts';
 import { COPY_BYTES_MAX, copyVersion, tryCopies, type CopyAbility } from './s3-copy.ts';
@@ -35,6 +35,8 @@ import { S3Watch } from './s3-watch.ts';
 /** Rounds of a write that meets other writers, or of a read that meets a writer. */
 const ROUNDS_MAX = 10;
 const DIGESTS_MAX = 4_096;
+/** What the SDK's standard retry strategy begins with. */
+const RETRY_TOKENS_MAX = 500;
 
 /** @param location see s3-location.ts. Makes no request. */
 export function openS3Store(location: string): Promise<ObjectStore> {
@@ -74,6 +76,13 @@ class S3Store implements ObjectStore {
   async getStream(key: string): Promise<Readable> {
     assertKey(key);
     return (await openBody(this.#place, key)).stream;
+  }
+
+  /** A retry takes 5 tokens, or 10 after a timeout, and gives them back when it succeeds; without enough of them there is none. */
+  async retryTokens(): Promise<RetryTokens> {
+    const strategy = await this.#place.client.config.retryStrategy();
+    const { getCapacity } = strategy as { readonly getCapacity?: () => number };
+    return { left: getCapacity?.call(strategy) ?? RETRY_TOKENS_MAX, max: RETRY_TOKENS_MAX };
   }
 
   async head(key: string): Promise<ObjectInfo | undefined> {

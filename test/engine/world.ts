@@ -163,6 +163,7 @@ export class World {
   reconciler!: Reconciler;
   clock = Date.parse('2026-01-01T00:00:00Z');
   concurrency = 3;
+  log = pino({ level: process.env.PANGOLIN_TEST_LOG ?? 'silent' });
 
   constructor(backend: SimBackend | ((start: TaskStart) => Fate), store: ObjectStore = createMemoryStore()) {
     this.store = store;
@@ -203,7 +204,7 @@ export class World {
         admission: new Admission(this.store, admit),
         secrets: createHandover(createEnvSecrets('NONE_', {})),
         config: { tasksMax: Infinity, graceMs: 1000, bootMs: 60_000, resyncMs: 30_000 },
-        log: pino({ level: process.env.PANGOLIN_TEST_LOG ?? 'silent' }),
+        log: this.log,
         now: () => this.clock,
         memory: new Memory(queues),
       },

@@ -86,6 +86,11 @@ describe('an S3 store behind a bad network', { skip: rgw.skip }, () => {
     failing('PUT', ...Array<Fault>(50).fill(slowDown));
     await assert.rejects(store.put('k', 'x'), fails('UNAVAILABLE'));
     assert.equal(proxy.seen.length, 3);
+    const { left, max } = await store.retryTokens!();
+    assert.equal(max - left, 2 * 5, 'two retries that came to nothing');
+    failing('PUT', slowDown);
+    await store.put('k', 'x');
+    assert.equal((await store.retryTokens!()).left, left, 'one that helped gives back what it took');
     failing('PUT', ...Array<Fault>(50).fill({ kind: 'status', status: 409, code: 'OperationAborted' }));
     await assert.rejects(store.put('k', 'x'), fails('UNAVAILABLE'));
     assert.ok(proxy.seen.length <= 10);

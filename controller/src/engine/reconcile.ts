@@ -156,7 +156,16 @@ export class Reconciler {
     // A store that is polled loses no hints, and every listing of it costs.
     if (store.kind === 'folder') for (const prefix of [INBOX, CONTROL]) admission.hint(prefix);
     await sweep(this.#engine);
+    await this.#tellOfRetries();
     this.#woken = true;
+  }
+
+  /** For monitors: a store that fails or throttles shows before anything waits for it. */
+  async #tellOfRetries(): Promise<void> {
+    const { store, log } = this.#engine;
+    const tokens = await store.retryTokens?.();
+    if (tokens === undefined || tokens.left === tokens.max) return;
+    log.warn({ retryTokens: tokens.left, retryTokensMax: tokens.max }, 'requests to the store fail');
   }
 
   /** Starts sealing when there is something to seal, and now and then while runs go on. Answers when to try again. */

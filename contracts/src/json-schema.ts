@@ -2,6 +2,7 @@
  * JSON Schemas (2020-12) that operators write into shapes: bounded, and closed in themselves. Nothing is ever fetched: a
  * `$ref` leads to a place in the same schema. `format` is an annotation, as the standard has it.
  */
+import { runInNewContext } from 'node:vm';
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import { SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX } from './limits.ts';
 
@@ -14,6 +15,8 @@ export interface Mismatch {
   readonly message: string;
 }
 
+/** Of one value. */
+const CHECK_MS_MAX = 2000;
 /** Compiled schemas that are kept, by their text. */
 const COMPILED_MAX = 200;
 const compiled = new Map<string, ValidateFunction>();
@@ -24,7 +27,7 @@ export function schemaProblem(schema: JsonSchema): string | undefined {
   const bytes = Buffer.byteLength(JSON.stringify(schema));
   if (bytes > SCHEMA_BYTES_MAX) return `has ${bytes} bytes, and ${SCHEMA_BYTES_MAX} are the most`;
   try {
-    validatorOf(schema);
+    validatorOf(schema, true);
     return undefined;
   } catch (error) {
     const missing = (error as { missingRef?: string }).missingRef;
@@ -33,12 +36,17 @@ export function schemaProblem(schema: JsonSchema): string | undefined {
   }
 }
 
-/** At most `max` of what does not match; empty when the value conforms. */
+/**
+ * At most `max` of what does not match; empty when the value conforms. A value may be made to be slow: `pattern` and
+ * `uniqueItems` can take for ever, so what takes longer than CHECK_MS_MAX does not match.
+ */
 export function mismatches(schema: JsonSchema, value: unknown, max: number): Mismatch[] {
-  const validate = validatorOf(schema);
+  const validate = validatorOf(schema, max > 1);
   try {
-    if (validate(value)) return [];
+    if (runInNewContext('validate(value)', { validate, value }, { timeout: CHECK_MS_MAX })) return [];
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT')
+      return [{ path: '', message: `takes longer than ${CHECK_MS_MAX} ms to check` }];
     if (!(error instanceof RangeError)) throw error;
     return [{ path: '', message: 'nests too deep for its schema' }];
   }
@@ -47,9 +55,9 @@ export function mismatches(schema: JsonSchema, value: unknown, max: number): Mis
   return [...distinct.values()].slice(0, max);
 }
 
-/** @throws Error when it cannot be compiled. */
-function validatorOf(schema: JsonSchema): ValidateFunction {
-  const text = JSON.stringify(schema);
+/** `all`: goes on after the first mismatch. @throws Error when it cannot be compiled. */
+function validatorOf(schema: JsonSchema, all: boolean): ValidateFunction {
+  const text = `${all} ${JSON.stringify(schema)}`;
   const known = compiled.get(text);
   if (known) return known;
   // One instance a schema: an `$id` in one is nothing to another one.
@@ -59,7 +67,7 @@ function validatorOf(schema: JsonSchema): ValidateFunction {
     strictTuples: false,
     strictRequired: false,
     validateFormats: false,
-    allErrors: true,
+    allErrors: all,
     logger: false,
   });
   const validate = ajv.compile(schema);

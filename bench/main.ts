@@ -11,6 +11,7 @@ const benches: Readonly<Record<string, () => Promise<Row[]>>> = {
   admission: async () => (await import('./admission.ts')).admission(),
   evidence: async () => (await import('./evidence.ts')).evidence(),
   verify: async () => (await import('./verify.ts')).verify(),
+  image: async () => (await import('./image.ts')).image(),
   idle: async () => (await import('./idle.ts')).idle(),
 };
 

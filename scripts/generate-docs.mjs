@@ -12,6 +12,8 @@ import { CIRCLES_MAX, NESTING_MAX, REVIEWERS_MAX } from '../contracts/src/patter
 import { CONCURRENCY_MAX } from '../contracts/src/queue.ts';
 import { isTerminal, phases, reasons } from '../contracts/src/reasons.ts';
 import { ITEMS_MAX } from '../contracts/src/run.ts';
+import { ALIVE_SILENCE_MS } from '../controller/src/alive.ts';
+import { CLOSE_MS, DRAIN_MS } from '../controller/src/drain.ts';
 import { CONNECTIONS_MAX } from '../controller/src/egress/egress-log.ts';
 import { SCHEDULE_BYTES_MAX, SCHEDULE_NAME_MAX, SLOTS_MAX } from '../contracts/src/schedule.ts';
 import { INFRASTRUCTURE_RETRIES_MAX, PARKS_MAX, RATE_LIMIT_WAIT_MAX_MS } from '../controller/src/plan/retry.ts';
@@ -169,6 +171,15 @@ const limitSections = [
       ['what a task is told when it is started', `${count(OVERRIDE_CHARACTERS_MAX)} characters`],
       ['from SIGTERM to SIGKILL', `${STOP_TIMEOUT_MAX_S} s`],
       ['starts that wait; more items stay ready', count(STARTS_MAX)],
+    ],
+  ],
+  [
+    'How a controller ends and is watched',
+    '',
+    [
+      ['from SIGTERM until what is under way is given up', `${DRAIN_MS / 1000} s`],
+      ['from then until it has ended', `${CLOSE_MS / 1000} s`],
+      ['silence of the loop after which `doctor --live` fails', `${ALIVE_SILENCE_MS / 1000} s`],
     ],
   ],
   [

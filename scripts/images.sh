@@ -4,7 +4,10 @@
 #
 # PANGOLIN_IMAGE_TAG is another tag than dev, for checkouts that share one engine.
 # BASE is the image to build on; without it a base is made of this machine's own files (scripts/base-image.sh).
-# An image whose inputs have not changed is left alone: their digest is its label dev.pangolin.inputs.
+# PLATFORM is another one than this machine's: PLATFORM=linux/arm64 needs an engine that can build for it, and a BASE that
+# has it. SOURCE_DATE_EPOCH (seconds) is how old the files are.
+# An image whose inputs have not changed is left alone: their digest is its label dev.pangolin.inputs. Its bill of materials is
+# /usr/share/pangolin/<image>.cdx.json in it and in .build/; the document's digest is the label dev.pangolin.sbom.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -16,21 +19,30 @@ node=node_modules/.bin/node
 
 say() { printf 'images: %s\n' "$*" >&2; }
 
-# $1: image, $2: Dockerfile, the rest: files and directories that go into it.
+# The architecture as images name it.
+case ${PLATFORM:-linux/$(uname -m)} in
+  linux/x86_64 | linux/amd64) arch=amd64 ;;
+  linux/aarch64 | linux/arm64) arch=arm64 ;;
+  *) say "no image for ${PLATFORM:-$(uname -m)}"; exit 6 ;;
+esac
+
+# $1: image, $2: Dockerfile, $3: bill of materials, the rest: files that go into it.
 build() {
-  local image=$1 dockerfile=$2 inputs log
-  shift 2
+  local image=$1 dockerfile=$2 sbom=$3 inputs log
+  shift 3
   inputs=$({
     docker image inspect -f '{{.Id}}' "$base" 2>/dev/null || echo "$base"
-    echo "${target:-}"
-    find "$dockerfile" .dockerignore "$@" -name node_modules -prune -o -type f -print0 | sort -z | xargs -0 sha256sum
+    echo "${target:-}" "$arch"
+    sha256sum "$dockerfile" .dockerignore "$@"
   } | sha256sum | cut -c1-64)
   if [ "$(docker image inspect -f "{{index .Config.Labels \"$label\"}}" "$image" 2>/dev/null)" = "$inputs" ]; then
     say "$image is up to date"
     return 0
   fi
   log=$(mktemp)
-  if ! docker build -f "$dockerfile" ${target:+--target "$target"} -t "$image" --build-arg BASE="$base" --label "$label=$inputs" --force-rm . >"$log" 2>&1; then
+  if ! docker build -f "$dockerfile" ${target:+--target "$target"} -t "$image" \
+    ${PLATFORM:+--platform "$PLATFORM"} --build-arg TARGETARCH="$arch" --build-arg BASE="$base" --label "$label=$inputs" \
+    --label "dev.pangolin.sbom=sha256:$(sha256sum <"$sbom" | cut -c1-64)" --force-rm . >"$log" 2>&1; then
     cat "$log" >&2
     rm -f "$log"
     say "$image was not built"
@@ -45,23 +57,25 @@ base=${BASE:-$(scripts/base-image.sh)}
 for image in $wanted; do
   case $image in
     worker)
-      "$node" scripts/build.mjs >&2
-      target=worker build "pangolin-worker:$tag" Dockerfile.worker worker-image/dist
+      "$node" scripts/build.mjs worker >&2
+      "$node" scripts/image-files.mjs worker
+      target=worker build "pangolin-worker:$tag" Dockerfile.worker .build/worker.cdx.json .build/worker.tar
       ;;
     agent)
-      cli=$(scripts/claude-code.sh)
+      cli=$(scripts/claude-code.sh "$arch")
       "$node" scripts/build.mjs worker >&2
-      mkdir -p .build/agent
-      ln -f "$cli" .build/agent/claude 2>/dev/null || cp "$cli" .build/agent/claude
+      "$node" scripts/image-files.mjs worker
+      mkdir -p ".build/agent/$arch"
+      ln -f "$cli" ".build/agent/$arch/claude" 2>/dev/null || cp "$cli" ".build/agent/$arch/claude"
       # Of no use to the other images, whose builds would send it to the engine.
       trap 'rm -rf .build/agent' EXIT
-      target=agent build "pangolin-agent:$tag" Dockerfile.worker worker-image/dist .build/agent
+      target=agent build "pangolin-agent:$tag" Dockerfile.worker .build/worker.cdx.json .build/worker.tar ".build/agent/$arch/claude"
       rm -rf .build/agent
       ;;
     controller)
-      "$node" scripts/images-modules.mjs
-      build "pangolin-controller:$tag" Dockerfile.controller .build/controller-modules.tar package.json package-lock.json LICENSE \
-        contracts storage verify worker-image controller cli
+      "$node" scripts/build.mjs worker >&2
+      "$node" scripts/image-files.mjs controller
+      build "pangolin-controller:$tag" Dockerfile.controller .build/controller.cdx.json .build/controller.tar
       ;;
     *)
       say "unknown image: $image (worker, agent, controller)"

@@ -9,8 +9,12 @@ import type { Context } from './context.ts';
 export const stateFlag = {
   type: 'string',
   valueHint: 'DIR',
-  description: 'Where run-state and keys are. Else controller/ of a folder storage; needed for a remote one.',
+  description: 'Where run-state and keys are. Else PANGOLIN_STATE, else controller/ of a folder storage.',
 } as const;
+
+/** What the flag says, else the environment. */
+export const stateGiven = (flag: string | undefined): string | undefined =>
+  flag ?? (process.env.PANGOLIN_STATE || undefined);
 
 export const originFlag = {
   type: 'string',
@@ -20,8 +24,9 @@ export const originFlag = {
 
 /** @throws PangolinError USAGE when it has to be named and is not. */
 export async function stateDirOf(context: Context, state: string | undefined): Promise<string> {
-  const dir = state ?? (await context.openOrCreate()).localPath('controller');
-  if (dir === undefined) throw new PangolinError('USAGE', 'remote storage needs --state DIR for the keys');
+  const dir = stateGiven(state) ?? (await context.openOrCreate()).localPath('controller');
+  if (dir === undefined)
+    throw new PangolinError('USAGE', 'remote storage needs --state DIR, or PANGOLIN_STATE, for the keys');
   return dir;
 }
 

@@ -6,10 +6,11 @@ import { randomBytes } from 'node:crypto';
 import pino, { type Logger } from 'pino';
 import { PangolinError } from '@pangolin/contracts/errors';
 import type { Existing } from '@pangolin/contracts/graph';
-import { CONTROL, INBOX } from '@pangolin/contracts/layout';
+import { CONTROL, INBOX, TRUST } from '@pangolin/contracts/layout';
 import { openStore } from '@pangolin/storage/open';
 import { probeStore } from '@pangolin/storage/probe';
 import type { ObjectStore } from '@pangolin/storage/object-store';
+import { openAlive } from './alive.ts';
 import { admitDocuments } from './admission/admit-document.ts';
 import { openKeys, trustDocument } from './audit/keys.ts';
 import { evidenceOptions, trustedSurroundings } from './audit/evidence-options.ts';
@@ -21,7 +22,9 @@ import { Memory } from './engine/engine.ts';
 import { Queues } from './engine/queues.ts';
 import { Reconciler } from './engine/reconcile.ts';
 import { openTaskFiles } from './engine/open-task-files.ts';
+import { CLOSE_MS, DRAIN_MS, untilDrained } from './drain.ts';
 import { StorageLease } from './lease.ts';
+import { assertStateNotLost } from './lost-state.ts';
 import { openProvider, type Compute } from './providers/open.ts';
 import type { ComputeProvider } from './providers/provider.ts';
 import { createHandover } from './secrets/handover.ts';
@@ -60,8 +63,9 @@ export interface ServeOptions {
 }
 
 /**
- * Resolves when stopped by `signal`, or idle with `untilIdle`. Tasks keep running: the next controller adopts them.
- * @throws PangolinError CONFLICT when another controller serves this storage.
+ * Resolves when stopped by `signal`, within DRAIN_MS + CLOSE_MS, or idle with `untilIdle`. Tasks keep running: the next
+ * controller adopts them.
+ * @throws PangolinError CONFLICT when another controller serves this storage, or when its run-state is lost.
  */
 export async function serve(options: ServeOptions): Promise<void> {
   const log =
@@ -73,11 +77,12 @@ export async function serve(options: ServeOptions): Promise<void> {
   const store = await openStore(options.storage);
   const stateDir = options.state ?? store.localPath('controller');
   if (stateDir === undefined) {
-    throw new PangolinError('USAGE', `${store.location} needs --state DIR`, {
+    throw new PangolinError('USAGE', `${store.location} needs --state DIR, or PANGOLIN_STATE`, {
       hint: 'Run-state and keys stay on this machine: a directory that is backed up.',
     });
   }
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  await assertStateNotLost(stateDir, store);
   const state = new StateStore(join(stateDir, 'state.db'));
   // Last opened, first closed.
   const closing: (() => Promise<void>)[] = [async () => state.close()];
@@ -125,10 +130,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       }),
     });
     await sealer.checkLog((problem) => log.warn({ err: problem }, problem.message));
-    await store.put(
-      'controller/trust.json',
-      JSON.stringify({ ...trustDocument(keys), ...trustedSurroundings(outside) }, null, 2) + '\n',
-    );
+    await store.put(TRUST, JSON.stringify({ ...trustDocument(keys), ...trustedSurroundings(outside) }, null, 2) + '\n');
 
     const queues = new Queues(state, { concurrency: options.concurrency ?? CONCURRENCY });
     const context = {
@@ -140,6 +142,8 @@ export async function serve(options: ServeOptions): Promise<void> {
       allowHosts: git?.allowHosts ?? [],
       gitCacheDir: join(stateDir, 'git'),
     };
+    const alive = openAlive(stateDir, Date.now);
+    closing.unshift(async () => alive.end());
     const reconciler = new Reconciler(
       {
         state,
@@ -158,12 +162,18 @@ export async function serve(options: ServeOptions): Promise<void> {
         memory: new Memory(queues),
       },
       sealer,
-      lease,
+      // Asked at every turn of the loop.
+      { hold: async () => (alive.beat(), await lease.hold()) },
     );
-    await drive(reconciler, store, provider, options);
+    const drained = await untilDrained(drive(reconciler, store, provider, options), options.signal, DRAIN_MS);
+    if (!drained) log.warn(`stopped after ${DRAIN_MS / 1000} s with work under way; the next controller repeats it`);
   } finally {
-    for (const close of closing) await close();
+    await untilDrained(closeAll(closing), options.signal ?? AbortSignal.abort(), CLOSE_MS);
   }
+}
+
+async function closeAll(closing: readonly (() => Promise<void>)[]): Promise<void> {
+  for (const close of closing) await close();
 }
 
 async function drive(
@@ -178,7 +188,7 @@ async function drive(
     engine.wake();
   });
   const unwatchTasks = await provider.watch((task) => reconciler.hintTask(task));
-  const onAbort = (): void => reconciler.wake();
+  const onAbort = (): void => reconciler.drain();
   options.signal?.addEventListener('abort', onAbort);
   try {
     reconciler.recover();

@@ -49,3 +49,22 @@ test('no more dispatches are sealed than the backend takes', async () => {
     world.close();
   }
 });
+
+test('a controller that drains starts nothing more, and the next one starts the rest', async () => {
+  const backend = new SimBackend(() => ({ kind: 'done' }));
+  const world = new World(backend);
+  world.concurrency = 100;
+  await world.open();
+  try {
+    const items = Array.from({ length: 5 }, (_, n) => admittedItem(`i${n}`));
+    world.reconciler.drain();
+    await world.submit(admittedRun('r', items));
+    for (let n = 0; n < 5; n++) await world.pass();
+    assert.deepEqual([backend.births.length, world.items('r').map(({ phase }) => phase)], [0, Array(5).fill('ready')]);
+    world.reconciler.engine.memory.draining = false;
+    for (let n = 0; n < 50 && backend.births.length < 5; n++) await world.pass();
+    assert.equal(backend.births.length, 5);
+  } finally {
+    world.close();
+  }
+});

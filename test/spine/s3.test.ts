@@ -252,6 +252,11 @@ describe('a controller on S3', { skip: rgw.skip ?? false }, () => {
     try {
       const first = deployment.serve();
       await first.logged('it serves', ({ msg }) => msg === 'serving');
+      const stateless = other.serve();
+      assert.equal((await stateless.end()).code, 4, stateless.text);
+      assert.match(stateless.text, /whose run-state is not in .*state/);
+      // Keys of its own: somebody means it.
+      await other.cli('key', 'init', '--state', join(other.dir, 'state'));
       const second = other.serve();
       assert.equal((await second.end()).code, 4, second.text);
       assert.match(second.text, /another controller serves this storage/);

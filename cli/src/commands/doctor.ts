@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { messageOf } from '@pangolin/contracts/errors';
+import { messageOf, PangolinError } from '@pangolin/contracts/errors';
 import { command } from '../command.ts';
 import type { Context } from '../context.ts';
+import { stateFlag, stateGiven } from '../deployment-keys.ts';
 import { lagOf, readEvidenceStatus } from '../read/evidence.ts';
 import { readLease, seemsServed } from '../read/receipts.ts';
 import { printable } from '../terminal.ts';
@@ -18,8 +19,15 @@ const UNAVAILABLE_EXIT = 6;
 
 export const doctor = command({
   description: 'Check this machine and this storage, and say what to do about what is missing',
-  args: {},
-  async run(_args, context) {
+  args: {
+    live: {
+      type: 'boolean',
+      description: 'Only whether the controller of this machine or container goes round; 6 if not.',
+    },
+    state: stateFlag,
+  },
+  async run({ live, state }, context) {
+    if (live) return await reportAlive(context, state);
     const checks = { node: nodeVersion, git: gitVersion, storage, docker, controller, evidence };
     const found = await Promise.all(
       Object.entries(checks).map(async ([name, check]) => ({ name, ...(await check(context)) })),
@@ -29,6 +37,16 @@ export const doctor = command({
     return found.some(({ status }) => status === 'fail') ? UNAVAILABLE_EXIT : 0;
   },
 });
+
+/** Cheap enough for a health check: reads one file. @throws PangolinError UNAVAILABLE; USAGE when it is not known where */
+async function reportAlive(context: Context, state: string | undefined): Promise<void> {
+  const dir = stateGiven(state) ?? (await context.open()).localPath('controller');
+  if (dir === undefined) throw new PangolinError('USAGE', 'remote storage needs --state DIR, or PANGOLIN_STATE');
+  const { assertAlive } = await import('@pangolin/controller/alive');
+  const silentMs = assertAlive(dir, Date.now());
+  if (context.json) await context.printJson({ alive: true, silentMs });
+  else await context.print(`alive: the loop came round ${Math.round(silentMs / 1000)} s ago`);
+}
 
 function line({ name, status, message, hint }: Finding & { readonly name: string }, { paint }: Context): string {
   const mark = paint(status === 'ok' ? 'green' : status === 'warn' ? 'yellow' : 'red', status.padEnd(4));

@@ -14,9 +14,10 @@ export function performEffects(engine: Engine, effects: readonly Effect[]): void
   for (const task of starts) engine.memory.starting.add(task);
   let next = 0;
   const starter = async (): Promise<void> => {
-    while (next < starts.length) await startTask(engine, starts[next++]!);
+    while (next < starts.length && !engine.memory.draining) await startTask(engine, starts[next++]!);
   };
-  for (let n = 0; n < Math.min(START_PARALLEL, starts.length); n++) void starter();
+  const rest = (): void => starts.slice(next).forEach((task) => engine.memory.starting.delete(task));
+  for (let n = 0; n < Math.min(START_PARALLEL, starts.length); n++) void starter().then(rest);
 
   for (const effect of effects) {
     if (effect.kind === 'stop') void attempt(engine, 'stop', effect.task, () => stopTask(engine, effect.task));

@@ -57,6 +57,8 @@ export class Memory {
   readonly runTags = new Map<number, number>();
   /** Tasks whose state may have changed. */
   readonly dirty = new Set<string>();
+  /** The controller is told to stop: nothing new is started. */
+  draining = false;
   /** Tasks whose start is under way: what the backend says of them is not news. */
   readonly starting = new Set<string>();
   /** Tasks that this controller itself has started: one that is still on its way is not somebody's unfinished start. */

@@ -68,6 +68,12 @@ export class Reconciler {
     this.#wakeUp?.();
   }
 
+  /** Nothing is started from now on; what a pass has sealed already, the next controller starts. */
+  drain(): void {
+    this.#engine.memory.draining = true;
+    this.wake();
+  }
+
   /** Takes up what an earlier controller left: every task is looked at, every lock and slot counted anew. */
   recover(): void {
     const { state, memory } = this.#engine;
@@ -78,7 +84,7 @@ export class Reconciler {
 
   /** One pass. Answers in how many ms the next one is due without any event. */
   async reconcile(): Promise<number> {
-    const { state, admission, config, now } = this.#engine;
+    const { state, admission, config, memory, now } = this.#engine;
     await admission.scan(this.#engine);
     const submissions = admission.drain();
     const seen = await observeTasks(this.#engine);
@@ -91,7 +97,7 @@ export class Reconciler {
       await expireDeadlines(pass);
       await decideDueSlots(pass);
       completeRuns(pass);
-      await launchReady(pass);
+      if (!memory.draining) await launchReady(pass);
       completeRuns(pass);
       this.#engine.memory.saveRunTags(state);
     });

@@ -1,4 +1,5 @@
 import { command } from '../../command.ts';
+import { stateFlag, stateGiven } from '../../deployment-keys.ts';
 
 export const serve = command({
   description: 'Run the controller on this storage until it is stopped',
@@ -32,14 +33,11 @@ export const serve = command({
       valueHint: 'FILE',
       description: 'Else pangolin.yaml in the state directory, else in the storage folder.',
     },
-    state: {
-      type: 'string',
-      valueHint: 'DIR',
-      description: 'Run-state and keys. Else controller/ of a folder storage; needed for a remote one.',
-    },
+    state: stateFlag,
   },
   async run(args, context) {
     const { serve: start } = await import('@pangolin/controller/serve');
+    const state = stateGiven(args.state);
     const stop = new AbortController();
     const onSignal = (): void => {
       // A second signal ends the process at once; the next controller picks up from the run-state.
@@ -58,8 +56,10 @@ export const serve = command({
         ...(args['max-tasks'] !== undefined && { tasksMax: args['max-tasks'] }),
         ...(args.image !== undefined && { image: args.image }),
         ...(args.config !== undefined && { config: args.config }),
-        ...(args.state !== undefined && { state: args.state }),
+        ...(state !== undefined && { state }),
       });
+      // Not to wait for answers that a storage still owes.
+      if (stop.signal.aborted) process.exit(0);
     } finally {
       process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
     }

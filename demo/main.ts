@@ -1,5 +1,6 @@
 /**
- * `npm run demo [-- --compute docker] [--storage s3://…]`: two Runs over this very checkout, from a file in inbox/ to a verified bundle.
+ * `npm run demo [-- --compute docker] [--storage s3://…] [--served]`: two Runs over this very checkout, from a file in inbox/ to a verified bundle.
+ * With --served a controller serves that storage already.
  * It drives nothing but the shipped command, so every line it prints can be repeated by hand.
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -14,6 +15,7 @@ const { values: options } = parseArgs({
   options: {
     compute: { type: 'string', default: 'process' },
     storage: { type: 'string', default: join(root, '.pangolin') },
+    served: { type: 'boolean', default: false },
   },
 });
 /** An s3:// location holds no files of ours: specs and bundles, run-state and keys lie here. */
@@ -51,7 +53,7 @@ function prepare(example: string, runId: string): string {
 }
 
 const started = Date.now();
-console.log(`Storage: ${options.storage}   compute: ${options.compute}`);
+console.log(`Storage: ${options.storage}   compute: ${options.served ? "the controller's" : options.compute}`);
 
 // One spec is dropped by copying a file, the other goes through the CLI: the same path from there on.
 if (remote) {
@@ -62,17 +64,28 @@ if (remote) {
 }
 pangolin(['orch', 'submit', prepare('failing.yaml', failing), '--receipt-timeout', '0s']);
 
-const served = inBackground(['orch', 'serve', '--until-idle', '--compute', options.compute, ...state]);
-// Every dropped file gets a receipt; from then on the run is there to watch.
-const admitted = (): boolean =>
-  remote
+/** Serves until all is done. */
+async function serve(): Promise<void> {
+  const served = inBackground(['orch', 'serve', '--until-idle', '--compute', options.compute, ...state]);
+  let ended = false;
+  void served.then(() => (ended = true));
+  while (!ended && !admitted()) await delay(remote ? 500 : 50);
+  pangolin(['orch', 'watch', edits]);
+  if ((await served) !== 0) throw new Error('the controller failed');
+}
+
+/** Every dropped file gets a receipt; from then on the run is there to watch. */
+function admitted(): boolean {
+  return remote
     ? spawnSync(command, ['orch', 'status', edits], { cwd: root, stdio: 'ignore', env }).status === 0
     : existsSync(join(options.storage, 'receipts', `${edits}.yaml.json`));
-let ended = false;
-void served.then(() => (ended = true));
-while (!ended && !admitted()) await delay(remote ? 500 : 50);
-pangolin(['orch', 'watch', edits]);
-if ((await served) !== 0) throw new Error('the controller failed');
+}
+
+if (options.served) {
+  while (!admitted()) await delay(500);
+  pangolin(['orch', 'watch', edits]);
+  pangolin(['orch', 'watch', failing], 1);
+} else await serve();
 
 const bundles = [edits, failing].map((run) => join(files, 'demo', `${run}.bundle.json`));
 for (const [index, run] of [edits, failing].entries()) pangolin(['orch', 'audit', run, '--out', bundles[index]!]);

@@ -8,6 +8,7 @@ import {
   CreateBucketCommand,
   DeleteObjectCommand,
   ListObjectVersionsCommand,
+  PutBucketVersioningCommand,
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
 import { anchorKey, checkpointAnchorKey, checkpointAnchorPrefix, sealKey } from '@pangolin/contracts/layout';
@@ -178,6 +179,49 @@ for (const [name, { skip, endpoint }] of Object.entries({ rgw, moto })) {
     assert.deepEqual(world.evidence.sealOf('a')!.sig, sig);
     assert.equal((await check(world, bucket)).guarantee, 'external-immutable');
   });
+
+  test(
+    `${name}: neither type nor encoding of what lies there decides, and suspended versioning keeps nothing`,
+    options,
+    async (t) => {
+      await using world = await openWorld();
+      const bucket = await newBucket(true);
+      const loose = await newBucket(false);
+      await recordRun(world, 'a');
+      await world.sealer().advance();
+      const seal = await world.store.get(sealKey('a'));
+      const Key = `team/${anchorKey(world.keys.origin, 'a')}`;
+      const { client } = openS3Place(`s3://${bucket}?endpoint=${endpoint}`, { credentials });
+      // Junk that claims to be compressed, from somebody without keys: a client that believes it reads nothing at all.
+      await client.send(new PutObjectCommand({ Bucket: bucket, Key, Body: 'junk', ContentEncoding: 'gzip' }));
+      const lock = { ObjectLockMode: 'COMPLIANCE', ObjectLockRetainUntilDate: new Date(Date.now() + 3 * 86_400_000) } as const; // prettier-ignore
+      await client.send(
+        new PutObjectCommand({
+          Bucket: bucket,
+          Key,
+          Body: seal,
+          ContentType: 'text/html',
+          ChecksumAlgorithm: 'SHA256',
+          ...lock,
+        }),
+      );
+      const fine = await check(world, bucket);
+      assert.deepEqual([fine.verdict, fine.guarantee], ['verified', 'external-immutable'], JSON.stringify(fine));
+      assert.ok(fine.findings.some(({ code }) => code === 'anchor-foreign-version'));
+
+      if (name === 'moto') return t.diagnostic('moto does not find a version that is called null');
+      const versioning = (Status: 'Enabled' | 'Suspended') =>
+        client.send(new PutBucketVersioningCommand({ Bucket: loose, VersioningConfiguration: { Status } }));
+      await versioning('Enabled');
+      await versioning('Suspended');
+      await client.send(new PutObjectCommand({ Bucket: loose, Key, Body: 'junk' }));
+      assert.equal((await check(world, loose)).failure, 'anchor-missing');
+      await client.send(new PutObjectCommand({ Bucket: loose, Key, Body: seal }));
+      const { Versions: versions = [] } = await client.send(new ListObjectVersionsCommand({ Bucket: loose }));
+      assert.deepEqual(versions.map(({ VersionId: id }) => id), ['null'], 'the write has replaced the one before'); // prettier-ignore
+      assert.equal((await check(world, loose)).failure, 'anchor-weak');
+    },
+  );
 
   test(`${name}: a run that was not anchored, and an auditor without access`, options, async (t) => {
     await using world = await openWorld();

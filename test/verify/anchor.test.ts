@@ -10,7 +10,7 @@ import { signV4 } from '@pangolin/verify/anchor/sigv4';
 import { memoryReader } from '@pangolin/verify/readers/memory';
 import type { Report } from '@pangolin/verify/report';
 import { verifyBundle, verifyWith } from '@pangolin/verify/verify';
-import { forgeKeys, ORIGIN, resealed, sealOf, trustOf, type Files, type Json } from './forge.ts';
+import { forgeKeys, jcs, noteLine, ORIGIN, resealed, sealOf, trustOf, type Files, type Json } from './forge.ts';
 import { tell } from './story.ts';
 
 const keys = forgeKeys();
@@ -25,15 +25,20 @@ const trust = trustOf(keys, (each) => {
 const sha = (text: string): string => createHash('sha256').update(text).digest('hex');
 const KEY = `a/anchors/v1/${sha(ORIGIN)}/runs/${sha('run-1')}/seal.sigstore.json`;
 
-type Version = Partial<LockedObject> | 'deleted';
+/** `not a seal`: the reader answers that it is none without its content. */
+type Version = (Partial<LockedObject> & { readonly versionId?: string }) | 'deleted' | 'not a seal';
 const good = { lockMode: 'COMPLIANCE', retainUntil: WRITTEN + 31 * DAY, lastModified: WRITTEN };
 
 /** @param versions the oldest first. */
 function holding(...versions: readonly Version[]): AnchorReader {
+  const ids = versions.map((each, at) => (typeof each === 'object' ? each.versionId : undefined) ?? `v${at}`);
   return {
     versions: async (key) =>
-      key === KEY ? versions.map((each, at) => ({ versionId: `v${at}`, deleteMarker: each === 'deleted' })) : [],
-    get: async (_, versionId) => ({ body: seal, ...good, ...(versions[Number(versionId.slice(1))] as object) }),
+      key === KEY ? versions.map((each, at) => ({ versionId: ids[at]!, deleteMarker: each === 'deleted' })) : [],
+    get: async (_, versionId) => {
+      const version = versions[ids.indexOf(versionId)];
+      return typeof version === 'object' ? { body: seal, ...good, ...version } : undefined;
+    },
   };
 }
 
@@ -61,6 +66,12 @@ const stamped = Buffer.from(
     })(JSON.parse(seal.toString())),
   ),
 );
+
+const cosigned = sealOf(keys, events, {
+  signature: () =>
+    Buffer.from((JSON.parse(seal.toString()) as Json).dsseEnvelope.signatures[0].sig as string, 'base64'),
+  note: (text, line) => `${text}\n${line}${noteLine('w.example', Buffer.alloc(4), Buffer.alloc(72, 1))}`,
+});
 
 const FINE = 'verified external-immutable';
 const rows: Readonly<Record<string, readonly [AnchorReader, string]>> = {
@@ -91,6 +102,29 @@ const rows: Readonly<Record<string, readonly [AnchorReader, string]>> = {
   'a lock without an end': [holding({ retainUntil: undefined }), 'anchor-weak'],
   'a lock that is too short': [holding({ retainUntil: WRITTEN + 30 * DAY - 1 }), 'anchor-weak'],
   'the seal with a time stamp that the bundle lacks': [holding({ body: stamped }), 'stripped'],
+  'the seal with a cosignature that the bundle lacks': [holding({ body: cosigned }), 'stripped'],
+  // What a bucket keeps whose versioning is suspended: one version, replaced by every write and locked by nobody.
+  'the seal in a bucket with suspended versioning': [
+    holding({ versionId: 'null', lockMode: undefined, retainUntil: undefined }),
+    'anchor-weak',
+  ],
+  'an unlocked copy from before versioning, and the seal': [
+    holding({ versionId: 'null', lockMode: undefined, retainUntil: undefined }, {}),
+    'anchor-weak',
+  ],
+  'another seal from while versioning was suspended': [
+    holding({ versionId: 'null', body: forgedSeal }, {}),
+    'root-mismatch',
+  ],
+  'the seal, and junk from while versioning was suspended': [
+    holding({}, { versionId: 'null', body: Buffer.from('junk') }),
+    `${FINE} anchor-foreign-version`,
+  ],
+  'two genuine seals of the same second, listed by the server': [
+    holding({ lastModified: WRITTEN }, { lastModified: WRITTEN, body: forgedSeal }),
+    `${FINE} equivocation`,
+  ],
+  'what is too long or compressed, before it': [holding('not a seal', {}), `${FINE} anchor-foreign-version`],
 };
 for (const [what, [reader, expected]] of Object.entries(rows)) {
   test(`an anchor with ${what}: ${expected}`, async () => assert.equal(outcome(await check(reader)), expected));
@@ -109,6 +143,21 @@ test('without the check anchor the rewritten run would escape', async () => {
   const report = await verifyWith(memoryReader(forged), trust, options, 'anchor');
   const failed = Object.entries(report.checks).filter(([, { result }]) => result === false);
   assert.deepEqual([report.verdict, failed.map(([id]) => id)], ['verified', ['anchor']]);
+});
+
+test('a bundle that names the version to look at is none', async () => {
+  const named = (change: (file: Json) => void): Files => {
+    const file = JSON.parse(seal.toString()) as Json;
+    change(file);
+    return new Map(files).set('seal.sigstore.json', jcs(file));
+  };
+  for (const bundle of [
+    new Map(files).set('anchor.json', Buffer.from('{"versionId":"v1"}')),
+    named((file) => (file.versionId = 'v1')),
+    named((file) => (file.verificationMaterial.anchor = { bucket: 'worm', versionId: 'v1' })),
+  ]) {
+    assert.equal(outcome(await check(holding({ body: Buffer.from('junk') }, {}), bundle)), 'structure');
+  }
 });
 
 test('an anchor that cannot be reached is neither tampered with nor passed', async () => {

@@ -19,7 +19,7 @@ export interface LockedObject {
 export interface AnchorReader {
   /** Every version of exactly this key, the oldest first. */
   versions(key: string): Promise<readonly AnchorVersion[]>;
-  /** Undefined when there is no such version, or when it is longer than a seal may be. */
+  /** Undefined when it is longer than a seal may be, or compressed: then it is none. */
   get(key: string, versionId: string): Promise<LockedObject | undefined>;
 }
 

@@ -9,6 +9,7 @@ import { encode, signV4, type Credentials } from './sigv4.ts';
 const PAGES_MAX = 20;
 const LISTING_BYTES_MAX = 4 * 2 ** 20;
 const TIMEOUT_MS = 30_000;
+const COMPRESSED = /gzip|deflate|br|zstd|compress/i;
 
 type Query = Readonly<Record<string, string>>;
 
@@ -32,6 +33,8 @@ export function openS3Anchor(anchor: TrustedAnchor, credentials: Credentials | u
     async get(key, versionId) {
       const head = await ask('HEAD', key, { versionId });
       if (Number(head.headers.get('content-length')) > SIGSTORE_BYTES_MAX) return undefined;
+      // Nobody who anchors compresses, and fetch would fail on what only claims to be.
+      if (COMPRESSED.test(head.headers.get('content-encoding') ?? '')) return undefined;
       const timeOf = (name: string): number | undefined => {
         const at = Date.parse(head.headers.get(name) ?? '');
         return Number.isNaN(at) ? undefined : at;

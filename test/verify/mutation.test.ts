@@ -3,8 +3,22 @@ import { sign } from 'node:crypto';
 import { before, test } from 'node:test';
 import { memoryReader } from '@pangolin/verify/readers/memory';
 import type { CheckId, Report } from '@pangolin/verify/report';
-import { verifyBundle } from '@pangolin/verify/verify';
-import { ed25519, forgeKeys, logIdOf, noteLine, ORIGIN, p256, sealOf, trustOf, type Files } from './forge.ts';
+import { cosignatureText, formatVkey, NOTE_COSIGNATURE, noteKeyId } from '@pangolin/contracts/note';
+import { passed, type Check } from '@pangolin/verify/checks/check';
+import { witnesses } from '@pangolin/verify/checks/witnesses';
+import { checks, runChecks, verifyBundle } from '@pangolin/verify/verify';
+import {
+  ed25519,
+  forgeKeys,
+  logIdOf,
+  noteLine,
+  ORIGIN,
+  p256,
+  sealOf,
+  trustOf,
+  type Files,
+  type ForgeKey,
+} from './forge.ts';
 import { base64FieldMutants, eventMutants, fileMutants, nameMutants, payloadMutants } from './generic-mutants.ts';
 import { Harness, type Mutant } from './harness.ts';
 import {
@@ -39,7 +53,7 @@ const classes: readonly [string, number, () => Iterable<Mutant>][] = [
   ['D: an input that nobody produced, sealed by the operator', 15, () => closureMutants(keys, files)],
   ['E, F, G: a bent seal, proof or checkpoint', 300, () => sealMutants(keys, files)],
   ['E: a bent attestation', 10, () => attestationMutants(keys, files)],
-  ['E: a statement that lies, signed and sealed by the operator', 40, () => liarMutants(keys, files)],
+  ['E: a statement that lies, signed and sealed by the operator', 95, () => liarMutants(keys, files)],
   ['L: a file under another name', 400, () => nameMutants(files)],
   ['M: parts of another run', 40, () => transplants(keys, files)],
 ];
@@ -55,7 +69,7 @@ for (const [name, atLeast, mutants] of classes) {
   });
 }
 
-/** For every check, something that nothing but it notices. */
+/** For every check, something that nothing but it notices. Of `anchor`: anchor.test.ts. */
 const onlyNoticedBy: Readonly<Record<Exclude<CheckId, 'witnesses' | 'anchor'>, () => Mutant>> = {
   structure: () => ({ name: 'a file of no kind', files: new Map(files).set('notes.txt', Buffer.from('x')) }),
   signature: () => {
@@ -112,6 +126,39 @@ function first(mutants: Iterable<Mutant>, name: string): Mutant {
   for (const mutant of mutants) if (mutant.name === name) return mutant;
   throw new TypeError(`no mutant is called ${name}`);
 }
+
+test('without the check witnesses a bundle that too few have seen would count as witnessed', async () => {
+  const [one, two] = [ed25519(), ed25519()];
+  const noteKey = (name: string, key: ForgeKey) => ({
+    name,
+    type: NOTE_COSIGNATURE,
+    publicKey: key.spki.subarray(-32),
+  });
+  const strict = trustOf(keys, (each) => {
+    const lines = [['a.example', one] as const, ['b.example', two] as const].map(([name, key]) => `witness ${name} ${formatVkey(noteKey(name, key))}`); // prettier-ignore
+    each.witnessPolicy = [...lines, 'group both all a.example b.example', 'quorum both', ''].join('\n');
+    each.require = { guarantee: 'witnessed' };
+  });
+  const cosigned = (text: string): string => {
+    const time = Buffer.alloc(8);
+    time.writeBigUInt64BE(1_772_400_000n);
+    const signature = sign(null, Buffer.from(cosignatureText(1_772_400_000n, text)), one.privateKey);
+    return noteLine('a.example', noteKeyId(noteKey('a.example', one)), Buffer.concat([time, signature]));
+  };
+  const mutant = withSeal({ note: (text, line) => `${text}\n${line}${cosigned(text)}` });
+  const judge = (which: readonly Check[]) => runChecks(which, memoryReader(mutant), strict, {});
+  const honest = await judge(checks);
+  assert.deepEqual([honest.verdict, honest.guarantee, honest.below, honest.cosignatures], ['verified', 'detect', ['guarantee'], 1]); // prettier-ignore
+  const believing: Check = {
+    ...witnesses,
+    run: (context) => {
+      context.witnessed = context.cosignatures.size > 0;
+      return passed('');
+    },
+  };
+  const escaped = await judge(checks.map((each) => (each.id === 'witnesses' ? believing : each)));
+  assert.deepEqual([escaped.verdict, escaped.guarantee, escaped.below], ['verified', 'witnessed', undefined]);
+});
 
 for (const [check, make] of Object.entries(onlyNoticedBy)) {
   test(`without the check ${check} something would escape`, async () => {

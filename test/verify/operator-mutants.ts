@@ -203,7 +203,7 @@ export function* logMutants(keys: ForgeKeys, files: Files): Generator<Mutant> {
 
 /** Every event with every field wrong in its form, validly sealed: the shapes have to say no. */
 export function* formMutants(keys: ForgeKeys, files: Files): Generator<Mutant> {
-  const optional = new Set(['submission', 'after', 'result', 'partial', 'provenance']);
+  const optional = new Set(['submission', 'after', 'result', 'partial', 'provenance', 'egress']);
   for (const [at, event] of eventsOf(files).entries()) {
     const make = (name: string, change: (event: Json) => void): Mutant => ({
       name: `event ${at}, sealed: ${name}`,
@@ -716,6 +716,110 @@ export function* attestationMutants(keys: ForgeKeys, files: Files): Generator<Mu
   };
 }
 
+/** Materials of `apply` before its inputs: its pipeline and what it pins. */
+const PINS = 6;
+
+/** What `apply` was to run with, told otherwise; the subject follows the manifest unless that is the lie. */
+const pinEdits: readonly [string, (statement: Json) => void][] = (
+  [
+    ['another shape', (manifest) => (manifest.shape.sha256 = sha('x'))],
+    ['no shape', (manifest) => void delete manifest.shape],
+    ['another subagent', (manifest) => (manifest.subagent.sha256 = sha('x'))],
+    ['another name of its subagent', (manifest) => (manifest.subagent.ref = 'dev.other')],
+    ['no subagent', (manifest) => void delete manifest.subagent],
+    ['another capability', (manifest) => (manifest.capabilities[1].sha256 = sha('x'))],
+    ['another name of a capability', (manifest) => (manifest.capabilities[0].ref = 'dev.other')],
+    ['a capability less', (manifest) => manifest.capabilities.pop()],
+    ['a capability more', (manifest) => manifest.capabilities.push({ ref: 'dev.more', sha256: sha('x') })],
+    ['capabilities in another order', (manifest) => manifest.capabilities.reverse()],
+    ['no capabilities', (manifest) => void delete manifest.capabilities],
+    ['another env bundle', (manifest) => (manifest.env[0].sha256 = sha('x'))],
+    ['another name of an env bundle', (manifest) => (manifest.env[0].ref = 'dev.other')],
+    ['no env bundle', (manifest) => void delete manifest.env],
+  ] satisfies [string, (manifest: Json) => void][]
+).flatMap(([name, edit]): [string, (statement: Json) => void][] => [
+  [name, ({ predicate, subject }) => (edit(predicate), subject.splice(1, PINS - 1, ...pinned(predicate)))],
+  [`${name}, which its subject denies`, ({ predicate }) => edit(predicate)],
+  [
+    `${name} in its subject only`,
+    ({ predicate, subject }) => {
+      const other = structuredClone(predicate);
+      edit(other);
+      subject.splice(1, PINS - 1, ...pinned(other));
+      // The subject names no refs of subagents: without a difference there it is the manifest that lies.
+      if (jcs(pinned(other)).equals(jcs(pinned(predicate)))) subject.pop();
+    },
+  ],
+]);
+
+function pinned({ shape, subagent, capabilities = [], env = [] }: Json): Json[] {
+  return [
+    ...(shape ? [{ name: 'shape', digest: set(shape.sha256) }] : []),
+    ...(subagent ? [{ name: 'subagent', digest: set(subagent.sha256) }] : []),
+    ...capabilities.map((each: Json) => ({ name: `capability:${each.ref}`, digest: set(each.sha256) })),
+    ...env.map((each: Json) => ({ name: `env:${each.ref}`, digest: set(each.sha256) })),
+  ];
+}
+
+/** Another plan than the one that was dispatched, named by the log and sealed. */
+function* planMutants(keys: ForgeKeys, files: Files): Generator<Mutant> {
+  const edits: readonly [string, (item: Json, plan: Json) => void][] = [
+    ['another subagent', (item) => (item.subagent.sha256 = sha('x'))],
+    ['no subagent', (item) => void delete item.subagent],
+    ['another capability', (item) => (item.capabilities[0].sha256 = sha('x'))],
+    ['a capability less', (item) => item.capabilities.pop()],
+    ['another env bundle', (item) => (item.env[0].sha256 = sha('x'))],
+    ['no env bundle', (item) => void delete item.env],
+    ['another pipeline', (item) => (item.pipeline.sha256 = sha('x'))],
+    [
+      'a pipeline of another content',
+      (item, plan) => (plan.pipelines[item.pipeline.sha256].blocks[0].command = 'evil'),
+    ],
+    ['another list of hosts', (item) => (item.network.allow = ['evil.example'])],
+  ];
+  for (const [name, edit] of edits) {
+    const before = eventsOf(files)[0].plan.sha256 as string;
+    const plan = JSON.parse(files.get(`blobs/${before}`)!.toString()) as Json;
+    edit(
+      plan.items.find(({ id }: Json) => id === 'apply'),
+      plan,
+    );
+    const bytes = jcs(plan);
+    const bundle = resealed(keys, files, (events) => void (events[0].plan = set(sha(bytes))));
+    bundle.delete(`blobs/${before}`);
+    yield { name: `plan: ${name}`, files: bundle.set(`blobs/${sha(bytes)}`, bytes), failure: ['blob'] };
+  }
+}
+
+/** The record of what a list of hosts let through, told otherwise. */
+function* egressMutants(keys: ForgeKeys, files: Files): Generator<Mutant> {
+  const make = (name: string, change: (ended: (itemId: string) => Json) => void, more: Files = new Map()): Mutant => ({
+    name: `egress: ${name}`,
+    files: new Map([
+      ...resealed(
+        keys,
+        files,
+        (events) =>
+          void change((itemId) => events.findLast((each) => each.kind === 'item.reconciled' && each.itemId === itemId)),
+      ),
+      ...more,
+    ]),
+    failure: ['blob'],
+  });
+  const evil = Buffer.from('another record\n');
+  const there = new Map([[`blobs/${sha(evil)}`, evil]]);
+  yield make('of another digest', (ended) => (ended('apply').egress = set(sha(evil))));
+  yield make('of another digest, and there', (ended) => (ended('apply').egress = set(sha(evil))), there);
+  yield make('none', (ended) => void delete ended('apply').egress);
+  yield make('of an attempt without a list', (ended) => (ended('lint').egress = set(sha(evil))), there);
+  yield make('at another attempt', (ended) => {
+    ended('lint').egress = ended('apply').egress;
+    delete ended('apply').egress;
+  });
+  const { egress } = eventsOf(files).findLast((each) => each.kind === 'item.reconciled' && each.itemId === 'apply')!;
+  yield { name: 'egress: changed', files: new Map(files).set(`blobs/${egress.sha256}`, evil), failure: ['blob'] };
+}
+
 /**
  * An operator who changes a statement before the log names it: everything is signed and sealed as it should be, and
  * the statement does not agree with the log or the plan.
@@ -742,33 +846,19 @@ export function* liarMutants(keys: ForgeKeys, files: Files): Generator<Mutant> {
         'a workspace',
         ({ predicate, subject }) => {
           predicate.workspace = { kind: 'git', commit: 'c'.repeat(40), sha256: sha('w'), size: 1 };
-          subject.splice(5, 0, { name: 'workspace', digest: set(sha('w')) });
+          subject.splice(PINS, 0, { name: 'workspace', digest: set(sha('w')) });
         },
       ],
       [
         'params',
         ({ predicate, subject }) => {
           predicate.params = set(sha('p'));
-          subject.splice(5, 0, { name: 'params', digest: set(sha('p')) });
+          subject.splice(PINS, 0, { name: 'params', digest: set(sha('p')) });
         },
       ],
-      ...(['shape', 'subagent', 'capabilities', 'env'] as const).map(
-        (field, at): [string, (statement: Json) => void] => [
-          `another ${field}`,
-          ({ predicate, subject }) => {
-            [predicate[field]].flat()[0].sha256 = sha('x');
-            subject[1 + at].digest.sha256 = sha('x');
-          },
-        ],
-      ),
-      ['a subagent of another name', ({ predicate }) => (predicate.subagent.ref = 'evil')],
-      [
-        'no shape',
-        ({ predicate, subject }) => {
-          delete predicate.shape;
-          subject.splice(1, 1);
-        },
-      ],
+      ...pinEdits,
+      ['no list of hosts', ({ predicate }) => (predicate.sandbox.enforced.network = 'none')],
+      ['an open network', ({ predicate }) => (predicate.sandbox.enforced.network = 'open')],
       ['another time limit', ({ predicate }) => (predicate.limits.timeoutMs = 1)],
       ['an idle limit', ({ predicate }) => (predicate.limits.idleTimeoutMs = 1)],
       ['another sandbox asked for', ({ predicate }) => (predicate.sandbox.asked.network = 'open')],
@@ -783,6 +873,22 @@ export function* liarMutants(keys: ForgeKeys, files: Files): Generator<Mutant> {
       ['a product more', ({ subject }) => subject.push({ name: 'patch', digest: set(sha('x')) })],
       ['another item', ({ predicate }) => (predicate.buildDefinition.externalParameters.itemId = 'lint')],
       ['params', ({ predicate }) => (predicate.buildDefinition.externalParameters.params = { depth: 3 })],
+      ...['shape', 'subagent', 'capability:rules', 'env:model'].flatMap(
+        (name): [string, (statement: Json) => void][] => {
+          const at = ({ predicate }: Json): Json =>
+            predicate.buildDefinition.resolvedDependencies.find((each: Json) => each.name === name);
+          return [
+            [`another ${name}`, (statement) => (at(statement).digest.sha256 = sha('x'))],
+            [
+              `no ${name}`,
+              (statement) => {
+                const { buildDefinition } = statement.predicate;
+                buildDefinition.resolvedDependencies = buildDefinition.resolvedDependencies.filter((each: Json) => each !== at(statement)); // prettier-ignore
+              },
+            ],
+          ];
+        },
+      ),
       ['another provider', ({ predicate }) => (predicate.buildDefinition.internalParameters.provider = 'docker')],
       [
         'another dispatch',
@@ -802,6 +908,8 @@ export function* liarMutants(keys: ForgeKeys, files: Files): Generator<Mutant> {
     for (const [name, edit] of edits[folder])
       yield { name: `${folder}: ${name}`, files: relied(keys, files, folder, edit), failure: ['blob'] };
   }
+  yield* planMutants(keys, files);
+  yield* egressMutants(keys, files);
   const result = (name: string, edit: (result: Json) => void): Mutant => ({
     name: `result: ${name}`,
     files: withResult(keys, files, edit),

@@ -43,7 +43,10 @@ export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<str
   const registered = {
     shape: thing('dev.note', { effects: 'pure', output: { type: 'object', required: ['n'] } }),
     subagent: thing('developer', { runtime: { kind: 'claude-code' }, system: `Be brief in ${runId}.` }),
-    capabilities: [thing('rules', { files: { 'CLAUDE.md': { text: 'Keep it small.' } } })],
+    capabilities: [
+      thing('rules', { files: { 'CLAUDE.md': { text: 'Keep it small.' } } }),
+      thing('tests', { files: { 'TESTS.md': { text: 'Test it.' } } }),
+    ],
     env: [thing('model', { secrets: { KEY: { ref: 'model-key' } } })],
   };
   const item = (id: string, depends: string[], more: Json = {}) => ({
@@ -74,6 +77,7 @@ export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<str
       item('lint', [], { cpuMillis: 500 }),
       item('apply', ['edit'], {
         ...registered,
+        network: { allow: ['registry.example'] },
         needs: {
           patch: { from: 'edit', select: { kind: 'patch' } },
           notes: { from: 'edit', select: { kind: 'output', path: 'notes/a.txt' } },
@@ -114,7 +118,13 @@ export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<str
       limits: { timeoutMs: 60_000, graceMs: 1000 },
       sandbox: {
         asked: { ...(network && { network }), ...(cpuMillis && { cpuMillis }) },
-        enforced: { network: 'none', rootfs: 'host', user: 'same', noNewPrivileges: true, runtime: 'process' },
+        enforced: {
+          network: network ?? 'none',
+          rootfs: 'host',
+          user: 'same',
+          noNewPrivileges: true,
+          runtime: 'process',
+        },
       },
     };
     const dispatch = statement('dispatch', {
@@ -126,7 +136,13 @@ export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<str
     manifests.set(itemId, { manifest, dispatch, params });
     emit({ kind: 'item.fired', itemId, attempt, dispatch: set(dispatch), inputs });
   };
-  const reconcile = (itemId: string, status: string, reason: string, products: Record<string, string>): void => {
+  const reconcile = (
+    itemId: string,
+    status: string,
+    reason: string,
+    products: Record<string, string>,
+    egress?: string,
+  ): void => {
     const { manifest, dispatch, params } = manifests.get(itemId)!;
     const { attempt } = manifest;
     const outputs = Object.fromEntries(Object.entries(products).map(([name, content]) => [name, set(blob(content))]));
@@ -208,6 +224,7 @@ export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<str
       outputs,
       ...(status !== 'done' && { partial: true }),
       ...(provenance && { provenance: set(provenance) }),
+      ...(egress !== undefined && { egress: set(blob(egress)) }),
     });
   };
 
@@ -239,7 +256,8 @@ export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<str
     notes: { sha256: sha(notes), from: { itemId: 'edit', output: 'outputs/notes/a.txt' } },
     patch: { sha256: sha(patch), from: { itemId: 'edit', output: 'patch' } },
   });
-  reconcile('apply', 'done', 'Succeeded', { 'outputs/result.bin': `\u0000binary of ${runId}`, ...more });
+  const result = { 'outputs/result.bin': `\u0000binary of ${runId}`, ...more };
+  reconcile('apply', 'done', 'Succeeded', result, `egress of ${runId}\n`);
   emit({
     kind: 'run.completed',
     status: 'failed',

@@ -195,7 +195,7 @@ function inputSubjects(inputs: DispatchManifest['inputs']): Subject[] {
 /** What does not agree, or undefined. */
 export function dispatchProblem(
   { subject, predicate: manifest }: DispatchStatement,
-  { fired, planned }: AttemptView,
+  { fired, reconciled, planned }: AttemptView,
 ): string | undefined {
   const { runId, itemId, attempt } = fired;
   if (manifest.runId !== runId || manifest.itemId !== itemId || manifest.attempt !== attempt)
@@ -204,6 +204,8 @@ export function dispatchProblem(
   if (!same(manifest.answer, fired.answer)) return 'has another answer than the log';
   if (digestOf(manifest.pipeline.spec) !== manifest.pipeline.sha256) return 'has a pipeline with another digest';
   if (!same(subject, materialsOf(manifest))) return 'has a subject that its manifest does not make';
+  if (reconciled?.egress && typeof manifest.sandbox.enforced.network === 'string')
+    return 'lets through no list of hosts, but the log has a record of what was let through';
   return planned && plannedProblem(manifest, planned);
 }
 

@@ -1,34 +1,24 @@
-import { readFile } from 'node:fs/promises';
-import { isPangolinError, PangolinError } from '@pangolin/contracts/errors';
-import { TRUST } from '@pangolin/contracts/layout';
+import { PangolinError } from '@pangolin/contracts/errors';
 import { command } from '../../command.ts';
-import type { Context } from '../../context.ts';
 import { openLogSources } from '../../read/log-sources.ts';
 import { printable } from '../../terminal.ts';
+import { readTrust, trustFlags } from '../../trust.ts';
 
 export const check = command({
   description: 'Check the log of a deployment as a whole: that it never forked and that no run was deleted',
-  args: {
-    trust: {
-      type: 'string',
-      valueHint: 'FILE',
-      description: 'The keys you trust. Else PANGOLIN_TRUST, else what this storage says of itself.',
-    },
-    anchor: {
-      type: 'enum',
-      options: ['live', 'off'],
-      default: 'off',
-      description: 'live also reads every seal and checkpoint in the anchors that the trust file names.',
-    },
-  },
+  args: trustFlags,
   async run({ trust: file, anchor }, context) {
     const [{ checkLog }, { loadTrust, parseTrustFile }] = await Promise.all([
       import('@pangolin/verify/log/check-log'),
       import('@pangolin/verify/trust-file'),
     ]);
-    const trust = loadTrust(
-      parseTrustFile(await trustBytes(context, file ?? (process.env.PANGOLIN_TRUST || undefined))),
-    );
+    const bytes = await readTrust(context, file);
+    if (!bytes) {
+      throw new PangolinError('USAGE', 'no trust file: nothing says whose log this is', {
+        hint: 'Name it with --trust; the operator makes it with `pangolin trust export`.',
+      });
+    }
+    const trust = loadTrust(parseTrustFile(bytes));
     const sources = await openLogSources(await context.open(), trust.origin, anchor === 'live' ? trust.anchors : []);
     const report = await checkLog(sources, trust);
     if (context.json) await context.printJson(report);
@@ -44,24 +34,3 @@ export const check = command({
     return report.problems.length === 0 ? 0 : 1;
   },
 });
-
-async function trustBytes(context: Context, file: string | undefined): Promise<Buffer> {
-  if (file !== undefined) {
-    return await readFile(file).catch((cause: unknown) => {
-      throw new PangolinError('NOT_FOUND', `the trust file ${file} cannot be read`, { cause });
-    });
-  }
-  const store = await context.open();
-  try {
-    const bytes = await store.get(TRUST);
-    context.note(
-      `Trusting the keys that the storage itself publishes (${TRUST}); an auditor brings a copy with --trust.`,
-    );
-    return bytes;
-  } catch (error) {
-    if (!isPangolinError(error, 'NOT_FOUND')) throw error;
-    throw new PangolinError('USAGE', 'no trust file: nothing says whose log this is', {
-      hint: 'Name it with --trust; the operator makes it with `pangolin trust export`.',
-    });
-  }
-}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds pangolin-worker:dev, pangolin-agent:dev (the worker with the Claude Code CLI) and pangolin-controller:dev:
+# Builds pangolin-worker:dev, pangolin-agent:dev (the worker with the Claude Code CLI and an ACP agent) and pangolin-controller:dev:
 # scripts/images.sh [worker] [agent] [controller]; without a name all but the agent's.
 #
 # PANGOLIN_IMAGE_TAG is another tag than dev, for checkouts that share one engine.
@@ -63,13 +63,14 @@ for image in $wanted; do
       ;;
     agent)
       cli=$(scripts/claude-code.sh "$arch")
+      acp=$(scripts/acp-agent.sh)
       "$node" scripts/build.mjs worker >&2
       "$node" scripts/image-files.mjs worker
       mkdir -p ".build/agent/$arch"
-      ln -f "$cli" ".build/agent/$arch/claude" 2>/dev/null || cp "$cli" ".build/agent/$arch/claude"
+      for file in "$cli" "$acp"; do ln -f "$file" ".build/agent/$arch/" 2>/dev/null || cp "$file" ".build/agent/$arch/"; done
       # Of no use to the other images, whose builds would send it to the engine.
       trap 'rm -rf .build/agent' EXIT
-      target=agent build "pangolin-agent:$tag" Dockerfile.worker .build/worker.cdx.json .build/worker.tar ".build/agent/$arch/claude"
+      target=agent build "pangolin-agent:$tag" Dockerfile.worker .build/worker.cdx.json .build/worker.tar ".build/agent/$arch"
       rm -rf .build/agent
       ;;
     controller)

@@ -28,6 +28,7 @@ test('two and two', () => assert.equal(sum(2, 2), 4));
 `;
 const bash = (command: string): object => ({ tool: 'Bash', input: { command, description: 'a step' } });
 const fix = { file_path: `${WORKSPACE}/src/sum.mjs`, old_string: 'a - b', new_string: 'a + b' };
+const TYPED = { summary: 'The sum is right.', output: { status: 'done', files: ['src/sum.mjs'] } };
 const script = {
   'Write the missing test': [
     bash('ls src'),
@@ -42,6 +43,20 @@ const script = {
   ],
   'Only look': [bash('ls'), { text: 'Nothing to do.' }],
   'Too much': [{ status: 429 }],
+  'Come back later': [{ status: 429, seconds: 5, then: { text: 'Now it goes.' } }],
+  'Say it typed': [
+    { tool: 'Edit', input: fix },
+    { tool: 'Write', input: { file_path: `${WORKSPACE}/.pangolin/output.json`, content: JSON.stringify(TYPED) } },
+    { text: 'Fixed, and told.' },
+  ],
+  'Note it by protocol': [
+    { tool: 'Write', input: { file_path: `${WORKSPACE}/notes.txt`, content: 'by protocol\n' } },
+    { text: 'Noted by protocol.' },
+  ],
+  'Note it by command': [
+    { tool: 'Write', input: { file_path: `${WORKSPACE}/notes.txt`, content: 'by command\n' } },
+    { text: 'Noted by command.' },
+  ],
 };
 /** Leaves marks in the workspace, and so in the patch, wherever it runs. */
 const hook = (name: string): object => ({ hooks: [{ type: 'command', command: `touch ${WORKSPACE}/${name}` }] });
@@ -94,6 +109,10 @@ describe('Claude Code on docker', { skip: await skip() }, () => {
             ...say('Too much.'),
             retry: { rules: [{ reasons: ['ModelRateLimited'], action: 'fail' }] },
           },
+          { id: 'later', subagent: 'subscribed', ...say('Come back later.') },
+          { id: 'typed', subagentShape: 'dev.code-edit', env: ['model'], ...say('Say it typed.') },
+          { id: 'protocol', subagent: 'by-protocol', ...say('Note it by protocol.') },
+          { id: 'command', subagent: 'by-command', ...say('Note it by command.') },
         ],
         { defaults: common },
       ),
@@ -101,10 +120,8 @@ describe('Claude Code on docker', { skip: await skip() }, () => {
     // One agent at a time: each has the whole machine, and a deadline of its own.
     const controller = deployment.serve({ untilIdle: true, args: ['--concurrency', '1'] });
     const said = (message: string): number => controller.log.filter(({ msg }) => msg === message).length;
-    for (const count of [1, 2, 3, 4]) {
-      await controller.logged(`dispatch ${count}`, () => said('dispatched') >= count);
+    for (const count of [1, 2, 3, 4, 5, 6, 7, 8])
       await controller.logged(`end ${count}`, () => said('item ended') >= count);
-    }
     assert.equal((await controller.end()).code, 0, controller.text);
     requests = docker('logs', model)
       .split('\n')
@@ -176,6 +193,45 @@ describe('Claude Code on docker', { skip: await skip() }, () => {
     assert.equal(ends(await deployment.status('run'))['busy'], 'failed ModelRateLimited 1');
   });
 
+  test('a subscription that is used up parks its item until the time that it named', async () => {
+    assert.equal(ends(await deployment.status('run'))['later'], 'done Succeeded 2');
+    const { reason, resetAt } = deployment.output('run', 'later', 1);
+    assert.equal(reason, 'ModelRateLimited');
+    const events = deployment.events('run').filter((event) => 'itemId' in event && event.itemId === 'later');
+    assert.ok(events.some((event) => event.kind === 'item.retried' && event.reason === 'ModelRateLimited'));
+    const again = events.find((event) => event.kind === 'item.fired' && event.attempt === 2);
+    assert.ok(resetAt !== undefined && again !== undefined && again.at >= resetAt, `${again?.at} ${resetAt}`);
+  });
+
+  test('the shape of the pack holds the CLI to its output', async () => {
+    const ended = ends(await deployment.status('run'))['typed'];
+    assert.equal(ended, 'done Succeeded 1', deployment.printed('run', 'typed'));
+    assert.deepEqual(deployment.output('run', 'typed').asserted, TYPED);
+    assert.match(patchOf('typed'), /^\+export const sum = \(a, b\) => a \+ b;$/m);
+  });
+
+  test('an agent of the Agent Client Protocol and a command work in containers too', async () => {
+    for (const kind of ['protocol', 'command']) {
+      const ended = ends(await deployment.status('run'))[kind];
+      assert.equal(ended, 'done Succeeded 1', deployment.printed('run', kind));
+      assert.match(patchOf(kind), new RegExp(`^\\+by ${kind}$`, 'm'));
+      assert.match(deployment.printed('run', kind), new RegExp(`^Noted by ${kind}\\.$`, 'm'));
+    }
+    const { model: _, ...usage } = deployment.output('run', 'protocol').blocks[0]?.usage ?? { runtime: '' };
+    assert.deepEqual(
+      { ...usage, costUsd: typeof usage.costUsd },
+      {
+        runtime: 'acp',
+        turns: 2,
+        inputTokens: 200,
+        outputTokens: 40,
+        cacheReadTokens: 0,
+        cacheWriteTokens: 0,
+        costUsd: 'string',
+      },
+    );
+  });
+
   test('the manifest holds references, and the bundle verifies', async () => {
     const manifests = deployment.predicates('run', 'dispatch') as readonly DispatchManifest[];
     const manifest = manifests.find(({ itemId }) => itemId === 'fix');
@@ -210,11 +266,21 @@ async function register(deployment: Deployment): Promise<void> {
     verify: 'echo "model variables: $(env | grep -c ANTHROPIC)"; node --test test/*.test.mjs',
     contextRequires: { paths: ['src/sum.mjs'], executables: ['git', 'claude'] },
   };
+  const common = { env: ['model'], contextRequires: { executables: ['claude', 'claude-agent-acp'] } };
+  const byProtocol = { ...common, runtime: { kind: 'acp', command: ['claude-agent-acp'] } };
+  const print = ['claude', '--print', '--dangerously-skip-permissions'];
+  const byCommand = { ...common, runtime: { kind: 'command', command: print } };
+  const subscribed = { runtime: { kind: 'claude-code' }, env: ['subscription'] };
   const trusting = { ...developer, repositoryConfig: true, verify: 'true' };
   const model = {
     values: { ANTHROPIC_BASE_URL: 'http://model.test:8080' },
     secrets: { ANTHROPIC_API_KEY: { ref: 'model-key' } },
   };
+  const subscription = {
+    values: model.values,
+    secrets: { CLAUDE_CODE_OAUTH_TOKEN: { ref: 'model-key' } },
+  };
+  assert.equal((await deployment.cli('init', deployment.dir)).code, 0);
   const secrets = join(deployment.storage, 'controller', 'secrets');
   mkdirSync(secrets, { recursive: true, mode: 0o700 });
   writeFileSync(join(secrets, 'model-key'), `${KEY}\n`, { mode: 0o600 });
@@ -222,7 +288,11 @@ async function register(deployment: Deployment): Promise<void> {
     ['capability', 'Capability', 'rules', { files: { 'CLAUDE.md': { text: 'CAPABILITY-INSTRUCTIONS\n' } } }],
     ['env', 'EnvBundle', 'model', model],
     ['subagent', 'Subagent', 'developer', developer],
+    ['env', 'EnvBundle', 'subscription', subscription],
     ['subagent', 'Subagent', 'trusting', trusting],
+    ['subagent', 'Subagent', 'subscribed', subscribed],
+    ['subagent', 'Subagent', 'by-protocol', byProtocol],
+    ['subagent', 'Subagent', 'by-command', byCommand],
   ] as const) {
     const path = join(deployment.dir, `${name}.json`);
     writeFileSync(path, file(kind, name, spec));

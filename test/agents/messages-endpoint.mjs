@@ -3,11 +3,14 @@
 //   SCRIPT='{"Fix the sum": [{"tool": "Read", "input": {…}}, {"text": "Done."}]}' node messages-endpoint.mjs
 //
 // The script is chosen by the words of the first message, the step by the number of tool results so far. A step
-// {"status": 429} refuses the request. One line a request goes to stdout: what it carried, never the key itself.
+// {"status": 429} refuses the request; with "seconds" it refuses for that long, as a subscription does that is used up,
+// and then answers what follows in "then". One line a request goes to stdout: what it carried, never the key itself.
 import { createServer } from 'node:http';
 
 const scripts = JSON.parse(process.env.SCRIPT);
 const KEY = process.env.KEY;
+/** Words → when the model takes requests again, in seconds since 1970. */
+const until = new Map();
 
 const textOf = (content) => (typeof content === 'string' ? content : JSON.stringify(content));
 
@@ -22,7 +25,8 @@ createServer(async (request, response) => {
   const results = body.messages
     .flatMap(({ content }) => (Array.isArray(content) ? content : []))
     .filter(({ type }) => type === 'tool_result');
-  const step = scripts[words]?.[results.length] ?? { text: 'I have no further step.' };
+  const written = scripts[words]?.[results.length] ?? { text: 'I have no further step.' };
+  const step = written.seconds === undefined || isLimited(words, written.seconds) ? written : written.then;
   const everything = textOf(body.system) + user.join('\n');
   const says = ['REPOSITORY-INSTRUCTIONS', 'CAPABILITY-INSTRUCTIONS', 'SYSTEM-WORDS'].filter((each) =>
     everything.includes(each),
@@ -32,20 +36,36 @@ createServer(async (request, response) => {
     JSON.stringify({
       words,
       step: results.length,
-      key: request.headers['x-api-key'] === KEY,
+      key: request.headers['x-api-key'] === KEY || request.headers.authorization === `Bearer ${KEY}`,
       says,
       errors,
       model: body.model,
     }),
   );
   if (step.status !== undefined) {
-    response.writeHead(step.status, { 'content-type': 'application/json', 'x-should-retry': 'false' });
+    const limits = step.seconds === undefined ? {} : limitHeaders(words);
+    response.writeHead(step.status, { 'content-type': 'application/json', 'x-should-retry': 'false', ...limits });
     return response.end(
       JSON.stringify({ type: 'error', error: { type: 'rate_limit_error', message: 'the model is busy' } }),
     );
   }
   stream(response, body.model, step, results.length);
 }).listen(Number(process.env.PORT ?? 8080));
+
+function isLimited(words, seconds) {
+  if (!until.has(words)) until.set(words, Math.ceil(Date.now() / 1000) + seconds);
+  return Date.now() < until.get(words) * 1000;
+}
+
+/** Of the window that is used up, as the API names it; the time is in seconds since 1970. */
+function limitHeaders(words) {
+  const window = { status: 'rejected', reset: String(until.get(words)) };
+  return Object.fromEntries(
+    ['', '5h-'].flatMap((name) =>
+      Object.entries(window).map(([key, value]) => [`anthropic-ratelimit-unified-${name}${key}`, value]),
+    ),
+  );
+}
 
 function stream(response, model, step, turn) {
   response.writeHead(200, { 'content-type': 'text/event-stream' });

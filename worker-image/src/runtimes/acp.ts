@@ -7,6 +7,7 @@ import { client, methods, ndJsonStream, PROTOCOL_VERSION } from '@agentclientpro
 import type { ActiveSessionMessage, ClientContext, RequestPermissionRequest } from '@agentclientprotocol/sdk';
 import { messageOf } from '@pangolin/contracts/errors';
 import type { Usage } from '@pangolin/contracts/output';
+import { isObject } from '../check-pipeline.ts';
 import { AttemptFailure } from '../failure.ts';
 import { decimal } from './claude-stream.ts';
 import type { AgentEnd, AgentJob, Runtime } from './runtime.ts';
@@ -32,6 +33,7 @@ class Conversation {
   #failure: string | undefined;
   #turns = 0;
   #cost: string | undefined;
+  #tokens: unknown;
 
   constructor(job: AgentJob) {
     this.#job = job;
@@ -65,6 +67,8 @@ class Conversation {
         const message = await Promise.race([session.nextUpdate(), broken]);
         if (message.kind === 'stop') {
           this.#stopReason = message.stopReason;
+          // Not in version 1 of the protocol; agents give it all the same.
+          this.#tokens = (message.response as { usage?: unknown }).usage;
           return;
         }
         this.#see(message, log);
@@ -89,6 +93,7 @@ class Conversation {
       runtime: 'acp',
       ...(model !== undefined && { model }),
       ...(this.#stopReason !== undefined && { turns: this.#turns + 1 }),
+      ...tokensOf(this.#tokens),
       ...(this.#cost !== undefined && { costUsd: this.#cost }),
     };
     if (this.#stopReason === 'end_turn') return { usage, done: true };
@@ -98,6 +103,20 @@ class Conversation {
         : `the agent stopped: ${this.#stopReason}`;
     return { usage, failure: new AttemptFailure('AgentFailed', words.slice(0, 1000)) };
   }
+}
+
+/** What it says of tokens, as far as it is numbers. */
+function tokensOf(usage: unknown): Partial<Usage> {
+  if (!isObject(usage)) return {};
+  const said = {
+    inputTokens: usage['inputTokens'],
+    outputTokens: usage['outputTokens'],
+    cacheReadTokens: usage['cachedReadTokens'],
+    cacheWriteTokens: usage['cachedWriteTokens'],
+  };
+  return Object.fromEntries(
+    Object.entries(said).filter(([, count]) => Number.isSafeInteger(count) && (count as number) >= 0),
+  );
 }
 
 /** The widest permission on offer. */

@@ -70,7 +70,7 @@ for image in $wanted; do
       for file in "$cli" "$acp"; do ln -f "$file" ".build/agent/$arch/" 2>/dev/null || cp "$file" ".build/agent/$arch/"; done
       # Of no use to the other images, whose builds would send it to the engine.
       trap 'rm -rf .build/agent' EXIT
-      target=agent build "pangolin-agent:$tag" Dockerfile.worker .build/worker.cdx.json .build/worker.tar ".build/agent/$arch"
+      target=agent build "pangolin-agent:$tag" Dockerfile.worker .build/worker.cdx.json .build/worker.tar ".build/agent/$arch"/*
       rm -rf .build/agent
       ;;
     controller)

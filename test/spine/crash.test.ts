@@ -7,10 +7,6 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { memoryReader } from '@pangolin/verify/readers/memory';
-import { verifyBundle } from '@pangolin/verify/verify';
-import { parseTrustFile } from '@pangolin/verify/trust-file';
-import { exportedFiles } from './bundles.ts';
 import {
   blocks,
   Deployment,
@@ -23,12 +19,7 @@ import {
   script,
   type Compute,
 } from './harness.ts';
-
-/**
- * The lives of the controllers of one run: where each of them is killed, the last one is not. `POINT#N:before|after` are points of
- * kill-point.mjs; `log:MESSAGE#N` is killed from outside when it has said that.
- */
-type Lives = readonly string[];
+import { holds, live, type Lives } from './lives.ts';
 
 const onProcess: readonly Lives[] = [
   // Admission: the files in cas/, the commit, the receipt, the inbox.
@@ -58,27 +49,6 @@ const onDocker: readonly Lives[] = [
   ['docker:remove#1:before', 'docker:remove#1:after', 'commit#4:before'],
   ['log:item ended#1', 'write:checkpoint#1:after', 'write:seal#1:after'],
 ];
-
-const preload = `--import ${new URL('./kill-point.mjs', import.meta.url).href}`;
-
-/** Serves until idle or killed. Answers whether it was killed. */
-async function live(deployment: Deployment, at: string | undefined): Promise<boolean> {
-  const fromOutside = /^log:(.+)#(\d+)$/.exec(at ?? '');
-  const inside = at !== undefined && fromOutside === null;
-  const controller = deployment.serve({
-    untilIdle: true,
-    env: inside ? { NODE_OPTIONS: preload, PANGOLIN_TEST_KILL: at } : {},
-  });
-  let heard = 0;
-  controller.onEntry(({ msg }) => {
-    if (fromOutside && msg === fromOutside[1] && ++heard === Number(fromOutside[2])) controller.child.kill('SIGKILL');
-  });
-  const { code, signal } = await controller.end();
-  if (signal === 'SIGKILL') return true;
-  assert.equal(code, 0, controller.text);
-  assert.doesNotMatch(controller.text, /a pass failed|a step of the pass failed/);
-  return false;
-}
 
 function crashes(compute: Compute, plans: readonly Lives[]): void {
   let deployment: Deployment;
@@ -152,11 +122,7 @@ async function complete(deployment: Deployment, run: string): Promise<void> {
   // Input directories of tasks go with them.
   const inputs = join(deployment.storage, 'controller', 'tasks-in');
   assert.deepEqual(existsSync(inputs) ? readdirSync(inputs) : [], []);
-  const trust = parseTrustFile(readFileSync(join(deployment.storage, 'controller', 'trust.json')));
-  const report = await verifyBundle(memoryReader(await exportedFiles(deployment.storage, run)), trust, {
-    expectRun: run,
-  });
-  assert.equal(report.verdict, 'verified', JSON.stringify(report.checks, null, 1));
+  await holds(deployment, run);
 }
 
 /** `ITEM ATTEMPT` of every container that was ever created for the run. */

@@ -4,6 +4,8 @@
  * product knows nothing of it.
  *
  *     PANGOLIN_TEST_KILL=write:status#2:before   right before the second one; `after`: right after it
+ *     PANGOLIN_TEST_KILL=commit:item.answered#1:before   the first commit that holds such an event, or what has none: `paused`,
+ *                                                        `resumed`, an item that is `WaitingForApproval` or the like
  *     PANGOLIN_TEST_CLOCK_MS=3600000             its clock is an hour ahead
  *     PANGOLIN_TEST_POINTS=FILE                  writes down every point that is passed
  */
@@ -115,14 +117,34 @@ const Database = require('better-sqlite3');
 const prepare = Database.prototype.prepare;
 Database.prototype.prepare = function (sql) {
   const statement = Reflect.apply(prepare, this, [sql]);
-  const label = sql === 'COMMIT' ? 'commit' : /^INSERT INTO item \(/.test(sql) ? 'insert:item' : undefined;
-  if (label === undefined) return statement;
+  const pointsOf = statements.find(([pattern]) => pattern.test(sql))?.[1];
+  if (pointsOf === undefined) return statement;
   const run = statement.run;
   statement.run = function (...args) {
-    const last = reach(label);
+    const last = pointsOf(args).filter(reach).length > 0;
     const result = Reflect.apply(run, statement, args);
     if (last) die();
     return result;
   };
   return statement;
 };
+
+/** What the open transaction holds. */
+const held = new Set();
+function hold(names) {
+  for (const name of names) held.add(`commit:${name}`);
+  return [];
+}
+function release() {
+  const points = ['commit', ...held];
+  held.clear();
+  return points;
+}
+/** The points that a statement is, by its text and arguments. */
+const statements = [
+  [/^COMMIT$/, release],
+  [/^INSERT INTO item \(/, () => ['insert:item']],
+  [/^INSERT INTO run_event /, ([, , line]) => hold([/"kind":"([a-z.]+)"/.exec(line)[1]])],
+  [/^UPDATE run SET paused = /, ([paused]) => hold([paused === 1 ? 'paused' : 'resumed'])],
+  [/^UPDATE item SET /, (args) => hold(args.filter((arg) => /^WaitingFor(Approval|Input|Retry)$/.test(arg)))],
+];

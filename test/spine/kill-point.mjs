@@ -3,7 +3,7 @@
  * commit, a write into the storage, a process it spawns, a call of the Docker API, a question to those who vouch from outside. The
  * product knows nothing of it.
  *
- *     PANGOLIN_TEST_KILL=write:status#2:before   right before the second one; `after`: right after it
+ *     PANGOLIN_TEST_KILL=write:status#2:before   right before the second one; `after`: right after it; on S3 `put:status`
  *     PANGOLIN_TEST_KILL=commit:item.answered#1:before   the first commit that holds such an event, or what has none: `paused`,
  *                                                        `resumed`, an item that is `WaitingForApproval` or the like
  *     PANGOLIN_TEST_CLOCK_MS=3600000             its clock is an hour ahead
@@ -51,6 +51,7 @@ function around(owner, name, labelOf) {
 function objectOf(path) {
   const real = String(path).replace(/^\/proc\/self\/fd\/\d+/, (fd) => readlinkSync(fd));
   const kinds = [
+    [/\/controller\/lease\.json$/, 'lease'],
     [/\/cas\/sha256\//, 'product'],
     [/\/receipts\//, 'receipt'],
     [/\/inbox\//, 'inbox'],
@@ -89,7 +90,8 @@ const http = require('node:http');
 const request = http.request;
 http.request = function (...args) {
   const [options] = args;
-  const label = dockerCall(options?.method, options?.path ?? '') ?? anchorCall(options?.method, options?.path ?? '');
+  const { method, path = '' } = options ?? {};
+  const label = dockerCall(method, path) ?? anchorCall(method, path) ?? storeCall(method, path);
   const last = label !== undefined && reach(label);
   const sent = Reflect.apply(request, this, args);
   if (last) sent.prependListener('response', die);
@@ -106,6 +108,12 @@ function dockerCall(method, path) {
 function anchorCall(method, path) {
   const kind = /\/anchors\/v1\/[0-9a-f]{64}\/(run|checkpoint)s\//.exec(path)?.[1];
   return method === 'PUT' && kind !== undefined ? `anchor:${kind}` : undefined;
+}
+
+/** Of a controller on S3: `put:receipt`, `delete:inbox`. A server-side copy is a put too. */
+function storeCall(method, path) {
+  const verb = { PUT: 'put', DELETE: 'delete' }[method];
+  return verb && labelled(verb, objectOf(path.split('?')[0]));
 }
 
 around(globalThis, 'fetch', (url) =>

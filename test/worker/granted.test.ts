@@ -116,6 +116,18 @@ for (const server of [rgw, moto]) {
       assert.ok(!existsSync(join(dirs.out, 'boot.json')), 'the attempt is not a directory here');
     });
 
+    test('tells how far a large output is on its way', async () => {
+      const blocks = [script('mkdir outputs; head -c 140M /dev/zero > outputs/large')];
+      const { dirs, store } = await grant(server, { blocks });
+      const { code, stderr } = await start(dirs).ended;
+      assert.equal(code, 0, stderr);
+      const { log } = await attemptOf(store);
+      assert.deepEqual(log.match(/uploading [^"]+/g), [
+        'uploading outputs/large: 64 of 140 MiB',
+        'uploading outputs/large: 128 of 140 MiB',
+      ]);
+    });
+
     test('of two workers one has the attempt', async () => {
       const { dirs, store } = await grant(server, { blocks: [script('echo once')] });
       const second = await prepare({ blocks: [script('true')] });

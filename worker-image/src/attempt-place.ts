@@ -15,8 +15,8 @@ export interface AttemptPlace {
   claim(boot: Uint8Array): Promise<boolean>;
   /** The log file `name` has grown. */
   logGrew(name: string): void;
-  /** Returns when the products can be named. @throws AttemptFailure OutputTooLarge; what else is thrown is the store's */
-  publish(products: Products, signal: AbortSignal): Promise<void>;
+  /** Returns when the products can be named. `say` is told how far large ones are on their way. @throws AttemptFailure OutputTooLarge; what else is thrown is the store's */
+  publish(products: Products, say: (line: string) => void, signal: AbortSignal): Promise<void>;
   /** Writes output.json, when all that it names is in place. */
   seal(output: Output, bytes: Uint8Array): Promise<void>;
 }

@@ -22,6 +22,8 @@ const LOG_FILE_BYTES = 2 ** 20;
 /** From the first new line to its upload; then, while lines keep coming, ever slower. */
 const LOG_MS = { first: 1000, most: 10_000, slower: 1.5 };
 const UPLOADS_AT_ONCE = 4;
+/** Whoever watches a large upload hears of it this often. */
+const PROGRESS_BYTES = 64 * 2 ** 20;
 const BOOT_BYTES_MAX = 65_536;
 
 interface Content extends ProductRef {
@@ -64,7 +66,7 @@ export class GrantedPlace implements AttemptPlace {
     this.#following ??= this.#follow();
   }
 
-  async publish({ patch, outputs = {} }: Products, signal: AbortSignal): Promise<void> {
+  async publish({ patch, outputs = {} }: Products, say: (line: string) => void, signal: AbortSignal): Promise<void> {
     const files: (readonly [string, ProductRef])[] = Object.entries(outputs).map(([path, ref]) => [
       `${attemptFile.outputs}${path}`,
       ref,
@@ -76,7 +78,7 @@ export class GrantedPlace implements AttemptPlace {
       throw new AttemptFailure('OutputTooLarge', `${large[0]} is larger than the ${maxBytes} bytes of one object`);
     const next = files.values();
     const uploader = async (): Promise<void> => {
-      for (const [name, ref] of next) await this.#uploadFile(name, ref, signal);
+      for (const [name, ref] of next) await this.#uploadFile(name, ref, say, signal);
     };
     await Promise.all(Array.from({ length: UPLOADS_AT_ONCE }, uploader));
   }
@@ -85,7 +87,7 @@ export class GrantedPlace implements AttemptPlace {
     this.#ended.abort();
     await this.#following;
     for (const { file, ...ref } of output.logs) {
-      if (this.#sent.get(file) !== ref.sha256) await this.#uploadFile(file, ref);
+      if (this.#sent.get(file) !== ref.sha256) await this.#uploadFile(file, ref, () => undefined);
     }
     await this.#upload(attemptFile.output, { sha256: sha256(bytes), size: bytes.length, chunks: () => [bytes] });
   }
@@ -111,10 +113,11 @@ export class GrantedPlace implements AttemptPlace {
     this.#sent.set(name, digest);
   }
 
-  async #uploadFile(name: string, ref: ProductRef, signal?: AbortSignal): Promise<void> {
+  async #uploadFile(name: string, ref: ProductRef, say: (line: string) => void, signal?: AbortSignal): Promise<void> {
     const file = await open(join(this.dir, name));
+    const chunks = (): AsyncIterable<Uint8Array> => toldOf(chunksOf(file.fd), name, ref.size, say);
     try {
-      await this.#upload(name, { ...ref, chunks: () => chunksOf(file.fd) }, signal);
+      await this.#upload(name, { ...ref, chunks }, signal);
     } finally {
       await file.close();
     }
@@ -166,4 +169,21 @@ function formAround(grant: PostGrant, boundary: string, name: string, digest: Sh
     Buffer.from(head.join('') + part('name="file"; filename="file"', '')),
     Buffer.from(`\r\n--${boundary}--\r\n`),
   ];
+}
+
+/** The same chunks, and a line for every PROGRESS_BYTES of them. */
+async function* toldOf(
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  name: string,
+  size: number,
+  say: (line: string) => void,
+): AsyncGenerator<Uint8Array> {
+  let sent = 0;
+  for await (const chunk of chunks) {
+    yield chunk;
+    const before = Math.floor(sent / PROGRESS_BYTES);
+    sent += chunk.length;
+    if (Math.floor(sent / PROGRESS_BYTES) > before && sent < size)
+      say(`uploading ${name}: ${Math.floor(sent / 2 ** 20)} of ${Math.ceil(size / 2 ** 20)} MiB`);
+  }
 }

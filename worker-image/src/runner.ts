@@ -161,7 +161,7 @@ async function attemptOnce(
     failure = failure === undefined ? late : both(failure, late);
   }
   try {
-    await place.publish(products, giveUp);
+    await place.publish(products, (line) => log.worker(line), giveUp);
   } catch (error) {
     delete products.patch;
     delete products.outputs;

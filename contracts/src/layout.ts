@@ -49,7 +49,7 @@ export const evidencePrefix = (runId: string): string => `${runPrefix(runId)}evi
 export const eventsKey = (runId: string): string => `${evidencePrefix(runId)}events.jsonl`;
 /** Every signed statement of the run, one DSSE envelope a line: 1 object, not one per item. */
 export const statementsKey = (runId: string): string => `${evidencePrefix(runId)}statements.jsonl`;
-/** The heads of a run that went on for long, likewise: those that the deployment's log has, and maybe one that it has not yet. */
+/** The heads of a run that went on for long, one a line as `{envelope, publicKey}`: those that the deployment's log has, and maybe one that it has not yet. */
 export const headsKey = (runId: string): string => `${evidencePrefix(runId)}heads.jsonl`;
 export const sealKey = (runId: string): string => `${evidencePrefix(runId)}seal.sigstore.json`;
 

@@ -1,11 +1,12 @@
 /** Heads: what the log is told of a run while it goes on, and what an operator who tells that run anew runs into. */
 import assert from 'node:assert/strict';
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { parseCanonical } from '@pangolin/contracts/canonical';
+import { canonical, parseCanonical } from '@pangolin/contracts/canonical';
 import { sha256 } from '@pangolin/contracts/digest';
-import type { Envelope } from '@pangolin/contracts/dsse';
+import { keyIdOf, signEnvelope, type Envelope } from '@pangolin/contracts/dsse';
 import { CHECKPOINT, eventsKey, headsKey, sealKey } from '@pangolin/contracts/layout';
 import { parseNote } from '@pangolin/contracts/note';
 import type { SigstoreBundle } from '@pangolin/contracts/sigstore-bundle';
@@ -33,8 +34,8 @@ async function advance(world: World, minute: number, options: Partial<SealerOpti
 async function headsOf(world: World, run: string): Promise<Statement<RunHead>[]> {
   const lines = (await world.store.get(headsKey(run))).toString('utf8').split('\n').slice(0, -1);
   return lines.map((line) => {
-    const { payload } = parseCanonical(Buffer.from(line)) as Envelope;
-    return parseCanonical(Buffer.from(payload, 'base64')) as Statement<RunHead>;
+    const { envelope } = parseCanonical(Buffer.from(line)) as { readonly envelope: Envelope };
+    return parseCanonical(Buffer.from(envelope.payload, 'base64')) as Statement<RunHead>;
   });
 }
 
@@ -50,9 +51,9 @@ async function verify(world: World, run: string): Promise<Report> {
   return await verifyBundle(memoryReader(files), trustDocument(world.keys), { now: START + 60 * MINUTE });
 }
 
-async function checkLog(world: World, code: number): Promise<LogReport> {
+async function checkLog(world: World, code: number, document = trustDocument(world.keys)): Promise<LogReport> {
   const trust = join(world.dir, 'trust.json');
-  writeFileSync(trust, JSON.stringify(trustDocument(world.keys)));
+  writeFileSync(trust, JSON.stringify(document));
   const storage = join(world.dir, 'storage');
   const { stdout, stderr, code: exit } = await pangolin(['log', 'check', '--storage', storage, '--trust', trust, '-o', 'json']); // prettier-ignore
   assert.equal(exit, code, stderr + stdout);
@@ -201,7 +202,8 @@ const lines: Readonly<Record<string, (line: string) => string>> = {
   'no JSON': () => '{',
   'of another form': (line) => line.replace('{', '{"a":1,'),
   'with another signature': (line) => line.replace(/("sig":".{20})(.)/, (_, head: string, at: string) => head + (at === 'A' ? 'B' : 'A')), // prettier-ignore
-  'of a stranger': (line) => line.replace(/"keyid":"[^"]+"/, '"keyid":"SHA256:x"'),
+  'under another key id': (line) => line.replace(/"keyid":"[^"]+"/, '"keyid":"SHA256:x"'),
+  'with no key': (line) => line.replace(/"publicKey":"[^"]+"/, '"publicKey":"AAAA"'),
 };
 for (const [what, bend] of Object.entries(lines)) {
   test(`a head ${what} is no head`, async () => {
@@ -215,3 +217,27 @@ for (const [what, bend] of Object.entries(lines)) {
     assert.deepEqual(codes(await checkLog(world, 1)), ['head-unreadable', 'run-missing']);
   });
 }
+
+test('a trust file that is older than a key leaves the log incomplete, and hides no deletion', async () => {
+  await using world = await openWorld();
+  await beginRun(world, 'a', 2, 3);
+  await recordRun(world, 'b');
+  await advance(world, 1);
+  const stranger = await openWorld();
+  const older = { ...trustDocument(world.keys), signers: trustDocument(stranger.keys).signers };
+  await stranger[Symbol.asyncDispose]();
+  const report = await checkLog(world, 4, older);
+  assert.deepEqual([report.verdict, report.problems, report.unchecked.length], ['incomplete', [], 2]);
+  for (const each of report.unchecked)
+    assert.match(each, /cannot be checked because the trust file has no key "SHA256:/);
+  // A head of a key of somebody's own does not stand for one that was deleted.
+  const path = join(world.dir, 'storage', headsKey('a'));
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const spki = publicKey.export({ type: 'spki', format: 'der' });
+  const signer = { keyid: keyIdOf(spki), publicKey: spki, sign: (bytes: Uint8Array) => sign('sha256', bytes, privateKey) }; // prettier-ignore
+  const line = JSON.parse(readFileSync(path, 'utf8')) as { readonly envelope: Envelope };
+  const envelope = await signEnvelope(signer, Buffer.from(line.envelope.payload, 'base64'));
+  writeFileSync(path, `${canonical({ envelope, publicKey: spki.toString('base64') })}\n`);
+  const replaced = await checkLog(world, 1);
+  assert.deepEqual([codes(replaced), replaced.unchecked.length], [['run-missing'], 1]);
+});

@@ -1,11 +1,12 @@
 /** Reads a Sigstore bundle v0.3 as we write it (contracts/sigstore-bundle): shape and encodings, nothing about trust. */
 import { isUtf8 } from 'node:buffer';
-import { decodeBase64, lowS, pae, PAYLOAD_TYPE, type Envelope } from '@pangolin/contracts/dsse';
+import { decodeBase64, keyIdOf, lowS, pae, PAYLOAD_TYPE, type Envelope } from '@pangolin/contracts/dsse';
 import { BUNDLE_MEDIA_TYPE, type SigstoreBundle } from '@pangolin/contracts/sigstore-bundle';
 import type { SignerRole } from '@pangolin/contracts/trust';
-import { verify } from 'node:crypto';
+import { hashedRekordLeaf } from '@pangolin/contracts/tlog';
+import { createPublicKey, verify } from 'node:crypto';
 import { lack, quote, refuse } from './refusal.ts';
-import { array, is, literal, object, text } from './shape.ts';
+import { array, is, isObject, literal, object, text } from './shape.ts';
 import { parseStrict } from './strict-json.ts';
 import type { Trust, TrustedKey } from './trust-file.ts';
 
@@ -122,4 +123,33 @@ export function isSigned(file: SigstoreFile, { key }: TrustedKey): boolean {
 /** True for the one of the two signatures (r, s), (r, n - s) that we write. */
 export function isLowS(signature: Buffer): boolean {
   return lowS(signature).equals(signature);
+}
+
+/**
+ * True when the file is in itself what its unknown key would have made: then the trust file may be older than the key.
+ * Anything else was changed, whoever signed it.
+ */
+export function isOfItsOwnKey({ entry, envelope, keyid, payload, signature, hint }: SigstoreFile): boolean {
+  try {
+    const spki = Buffer.from(keyIn(JSON.parse(entry!.body.toString('utf8'))), 'base64');
+    const key = createPublicKey({ key: spki, format: 'der', type: 'spki' });
+    return (
+      hint === keyid &&
+      keyIdOf(key) === keyid &&
+      hashedRekordLeaf(envelope, spki).equals(entry!.body) &&
+      verify('sha256', pae(payload), key, signature)
+    );
+  } catch {
+    // Whatever does not parse was not made by a key.
+    return false;
+  }
+}
+
+/** The public key that the log entry names; empty when it names none. */
+function keyIn(body: unknown): string {
+  let value = body;
+  for (const step of ['spec', 'hashedRekordV002', 'signature', 'verifier', 'publicKey', 'rawBytes']) {
+    value = isObject(value) ? value[step] : undefined;
+  }
+  return typeof value === 'string' ? value : '';
 }

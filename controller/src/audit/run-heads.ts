@@ -90,8 +90,8 @@ export class RunHeads {
   /** Where the file is written before the log has the head, so that every entry of the log has its statement. */
   async #log(runId: string, heads: readonly HeadRow[]): Promise<void> {
     const { db, store } = this.#options;
-    const envelopes = await db.transact(() => db.heads.ofRun(runId).map(({ envelope }) => envelope));
-    await store.put(headsKey(runId), Buffer.concat(envelopes.flatMap((envelope) => [envelope, LF])));
+    const all = await db.transact(() => db.heads.ofRun(runId));
+    await store.put(headsKey(runId), Buffer.concat(all.flatMap((head) => [lineOf(head), LF])));
     // Crash here: a statement that the log does not have, which proves nothing.
     await db.transact(() => {
       for (const head of heads) {
@@ -122,3 +122,8 @@ export class RunHeads {
 }
 
 const LF = Buffer.from('\n');
+
+/** The key goes with it, so that its entry in the log is known to those who do not know the key. */
+function lineOf({ envelope, public_key: key }: Pick<HeadRow, 'envelope' | 'public_key'>): Buffer {
+  return canonicalBytes({ envelope: JSON.parse(envelope.toString('utf8')) as Envelope, publicKey: key.toString('base64') }); // prettier-ignore
+}

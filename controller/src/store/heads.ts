@@ -53,7 +53,9 @@ export class HeadStore {
     this.#unlogged = db.prepare(`
       SELECT h.run_id, h.size, h.root, h.at, h.envelope, h.public_key FROM run_head h JOIN run_tree t USING (run_id)
       WHERE h.checkpoint_size IS NULL AND h.log_index IS NULL AND t.closed = 0 ORDER BY h.run_id, h.size`);
-    this.#ofRun = db.prepare('SELECT size, root, envelope, log_index FROM run_head WHERE run_id = ? ORDER BY size');
+    this.#ofRun = db.prepare(
+      'SELECT size, root, envelope, public_key, log_index FROM run_head WHERE run_id = ? ORDER BY size',
+    );
     this.#setLogged = db.prepare('UPDATE run_head SET log_index = ? WHERE run_id = ? AND size = ?');
     this.#unpublished = db.prepare(
       'SELECT 1 FROM run_head WHERE checkpoint_size IS NULL AND log_index IS NOT NULL LIMIT 1',
@@ -89,7 +91,7 @@ export class HeadStore {
   /** Every signed head of the run, the shortest first. `log_index` is null where the log does not have it. */
   ofRun(
     runId: string,
-  ): readonly (Pick<HeadRow, 'size' | 'root' | 'envelope'> & { readonly log_index: number | null })[] {
+  ): readonly (Pick<HeadRow, 'size' | 'root' | 'envelope' | 'public_key'> & { readonly log_index: number | null })[] {
     return this.#ofRun.all(runId) as ReturnType<HeadStore['ofRun']>[number][];
   }
 

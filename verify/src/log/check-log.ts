@@ -9,7 +9,7 @@ import { NOTE_BYTES_MAX, parseCheckpoint, parseNote, verifyNote, type Checkpoint
 import type { Trust } from '../trust-file.ts';
 import { readHeads, type KnownHead } from './head.ts';
 import { judgeHeads, judgeSeals } from './judge.ts';
-import { FOREIGN, readSeal, type KnownSeal } from './seal.ts';
+import { readSeal, type KnownSeal } from './seal.ts';
 import { readTiles } from './tiles.ts';
 
 export const LOG_REPORT_SCHEMA = 'pangolin-log-report/1';
@@ -41,8 +41,8 @@ export interface LogProblem {
 export interface LogReport {
   readonly schema: typeof LOG_REPORT_SCHEMA;
   readonly origin: string;
-  /** `failed`: there are problems. */
-  readonly verdict: 'consistent' | 'failed';
+  /** `failed`: there are problems. `incomplete`: there are none, but the trust file lacks a key. */
+  readonly verdict: 'consistent' | 'failed' | 'incomplete';
   readonly size: number;
   /** Base64, as the checkpoint has it. */
   readonly root?: string;
@@ -57,6 +57,8 @@ export interface LogReport {
   readonly checkpoints: number;
   /** Runs without a seal: they have no entry yet. */
   readonly unsealed: readonly string[];
+  /** What could not be judged, a sentence each. */
+  readonly unchecked: readonly string[];
   readonly problems: readonly LogProblem[];
 }
 
@@ -87,26 +89,29 @@ export async function checkLog(sources: LogSources, trust: Trust): Promise<LogRe
 
   const seals: KnownSeal[] = [];
   let foreign = 0;
+  const unknown: { readonly unknown: string; readonly leaf: string; readonly place: string }[] = [];
   for await (const { place, bytes } of sources.seals) {
     const seal = readSeal(bytes, trust);
     // Whoever put it in the place of another hides nothing: the entry of that one lacks its run.
-    if (seal === FOREIGN) foreign++;
-    else if (typeof seal === 'string') problem('seal-unreadable', `${place} is no seal of this deployment: ${seal}`);
-    else seals.push({ ...seal, place });
+    if (seal === 'foreign') foreign++;
+    else if ('known' in seal) seals.push({ ...seal.known, place });
+    else if ('unknown' in seal) unknown.push({ ...seal, place });
+    else problem('seal-unreadable', `${place} is no seal of this deployment: ${seal.problem}`);
   }
   const anchored: KnownSeal[] = [];
   for await (const { place, bytes } of sources.anchoredSeals) {
     const seal = readSeal(bytes, trust);
     // Anybody who can write there may have left it.
-    if (typeof seal !== 'string') anchored.push({ ...seal, place });
+    if (seal !== 'foreign' && 'known' in seal) anchored.push({ ...seal.known, place });
   }
 
   const heads: KnownHead[] = [];
   for await (const { place, bytes } of sources.heads) {
     for (const head of readHeads(bytes, trust)) {
-      if (head === FOREIGN) continue;
-      if (typeof head === 'string') problem('head-unreadable', `${place} holds no head of this deployment: ${head}`);
-      else heads.push({ ...head, place });
+      if (head === 'foreign') continue;
+      if ('known' in head) heads.push({ ...head.known, place });
+      else if ('unknown' in head) unknown.push({ ...head, place });
+      else problem('head-unreadable', `${place} holds no head of this deployment: ${head.problem}`);
     }
   }
 
@@ -130,13 +135,14 @@ export async function checkLog(sources: LogSources, trust: Trust): Promise<LogRe
   const claimed = judgeSeals(seals, anchored, entries, problem);
   const logged = judgeHeads(heads, [...seals, ...anchored], entries, problem);
   for (const { index } of logged) claimed.add(index);
+  for (const { leaf } of unknown) claimed.add(entries.get(leaf) ?? -1);
   for (const index of entries.values()) {
     if (!claimed.has(index)) problem('run-missing', `entry ${index} of the log is of a run, or of a head, that is gone`, { index }); // prettier-ignore
   }
   return {
     schema: LOG_REPORT_SCHEMA,
     origin: trust.origin,
-    verdict: problems.length > 0 ? 'failed' : 'consistent',
+    verdict: problems.length > 0 ? 'failed' : unknown.length > 0 ? 'incomplete' : 'consistent',
     size: head.size,
     ...(head.size > 0 && { root: head.root.toString('base64') }),
     seals: seals.length,
@@ -145,6 +151,7 @@ export async function checkLog(sources: LogSources, trust: Trust): Promise<LogRe
     foreign,
     checkpoints: continued,
     unsealed: sources.unsealed,
+    unchecked: unknown.map(({ place, unknown: why }) => `${place} cannot be checked because ${why}`),
     problems,
   };
 }

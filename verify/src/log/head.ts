@@ -1,17 +1,23 @@
-/** A run head as far as the log is concerned: one DSSE envelope of `heads.jsonl`. */
+/**
+ * A run head as far as the log is concerned: one line of `heads.jsonl`,
+ *
+ * ```
+ * {"envelope":{"payload":…,"payloadType":…,"signatures":[{"keyid":…,"sig":…}]},"publicKey":"<SubjectPublicKeyInfo, base64>"}
+ * ```
+ */
 import { isUtf8 } from 'node:buffer';
-import { decodeBase64, pae, PAYLOAD_TYPE, type Envelope } from '@pangolin/contracts/dsse';
+import { decodeBase64, keyIdOf, pae, PAYLOAD_TYPE, type Envelope } from '@pangolin/contracts/dsse';
 import { messageOf } from '@pangolin/contracts/errors';
 import { leafHash } from '@pangolin/contracts/merkle';
 import { predicateTypes, STATEMENT_TYPE, type RunHead, type Statement } from '@pangolin/contracts/statement';
 import { hashedRekordLeaf } from '@pangolin/contracts/tlog';
 import { isId } from '@pangolin/contracts/ids';
-import { verify } from 'node:crypto';
+import { createPublicKey, verify } from 'node:crypto';
 import { quote, refuse } from '../refusal.ts';
 import { array, count, digest, hex64, is, literal, object, text } from '../shape.ts';
 import { parseStrict } from '../strict-json.ts';
 import type { Trust } from '../trust-file.ts';
-import { FOREIGN } from './seal.ts';
+import type { Reading } from './reading.ts';
 
 export interface KnownHead {
   readonly run: string;
@@ -25,10 +31,13 @@ export interface KnownHead {
 }
 
 const base64 = is('base64', (value) => decodeBase64(value) !== undefined);
-const envelopeShape = object({
-  payload: base64,
-  payloadType: literal(PAYLOAD_TYPE),
-  signatures: array(object({ keyid: text(100), sig: base64 }), { min: 1, max: 1 }),
+const lineShape = object({
+  envelope: object({
+    payload: base64,
+    payloadType: literal(PAYLOAD_TYPE),
+    signatures: array(object({ keyid: text(100), sig: base64 }), { min: 1, max: 1 }),
+  }),
+  publicKey: base64,
 });
 const statementShape = object({
   _type: literal(STATEMENT_TYPE),
@@ -41,8 +50,8 @@ const statementShape = object({
   }),
 });
 
-/** For every line a head, or why it is none under a trusted key of this origin; `foreign` when it says itself that it is of another one. */
-export function readHeads(bytes: Buffer, trust: Trust): readonly (Omit<KnownHead, 'place'> | string)[] {
+/** For every line what it is. */
+export function readHeads(bytes: Buffer, trust: Trust): readonly Reading<Omit<KnownHead, 'place'>>[] {
   const lines = bytes.toString('utf8').split('\n');
   // What follows the last line feed is half a line, if anything.
   if (lines.at(-1) === '') lines.pop();
@@ -50,27 +59,28 @@ export function readHeads(bytes: Buffer, trust: Trust): readonly (Omit<KnownHead
     try {
       return readHead(`line ${at + 1}`, line, trust);
     } catch (error) {
-      return messageOf(error);
+      return { problem: messageOf(error) };
     }
   });
 }
 
-function readHead(what: string, line: string, trust: Trust): Omit<KnownHead, 'place'> | typeof FOREIGN {
-  const envelope = checked(what, line, envelopeShape) as Envelope;
+function readHead(what: string, line: string, trust: Trust): Reading<Omit<KnownHead, 'place'>> {
+  const { envelope, publicKey } = checked(what, line, lineShape) as { envelope: Envelope; publicKey: string };
   const payload = decodeBase64(envelope.payload)!;
   if (!isUtf8(payload)) refuse(`${what} is not UTF-8`);
   const { predicate } = checked(what, payload.toString('utf8'), statementShape) as Statement<RunHead>;
-  if (predicate.logOrigin !== trust.origin) return FOREIGN;
+  if (predicate.logOrigin !== trust.origin) return 'foreign';
   const [{ keyid, sig }] = envelope.signatures;
-  const signer =
-    trust.signers.get(keyid) ??
-    refuse(`the trust file has no key ${quote(keyid)}, with which ${what} says that it is signed`);
+  const spki = decodeBase64(publicKey)!;
+  const key = createPublicKey({ key: spki, format: 'der', type: 'spki' });
+  if (keyIdOf(key) !== keyid) refuse(`the key of ${what} has another id than its signature names`);
+  if (!verify('sha256', pae(payload), key, decodeBase64(sig)!)) refuse(`the signature of ${what} does not verify`);
+  const leaf = leafHash(hashedRekordLeaf(envelope, spki)).toString('base64');
+  const signer = trust.signers.get(keyid);
+  if (!signer) return { unknown: `the trust file has no key ${quote(keyid)}, with which ${what} is signed`, leaf };
   if (!signer.roles.includes('seal')) refuse(`${what} is signed with a key that is not trusted to seal`);
-  if (!verify('sha256', pae(payload), signer.key, decodeBase64(sig)!))
-    refuse(`the signature of ${what} does not verify`);
   const { runId: run, tree } = predicate;
-  const leaf = leafHash(hashedRekordLeaf(envelope, signer.spki)).toString('base64');
-  return { run, size: tree.size, root: tree.root, leaf };
+  return { known: { run, size: tree.size, root: tree.root, leaf } };
 }
 
 function checked(what: string, text: string, shape: (value: unknown) => string | undefined): unknown {

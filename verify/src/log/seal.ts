@@ -4,9 +4,11 @@ import { parseCheckpoint, parseNote, verifyNote, type Checkpoint } from '@pangol
 import { predicateTypes, type RunSeal, type Statement } from '@pangolin/contracts/statement';
 import { hashedRekordLeaf } from '@pangolin/contracts/tlog';
 import { messageOf } from '@pangolin/contracts/errors';
-import { isSigned, readSigstoreFile, signerOf } from '../sigstore-file.ts';
+import { isOfItsOwnKey, isSigned, readSigstoreFile, signerOf } from '../sigstore-file.ts';
+import { quote } from '../refusal.ts';
 import { array, count, hex64, object } from '../shape.ts';
 import type { Trust } from '../trust-file.ts';
+import type { Reading } from './reading.ts';
 
 export interface KnownSeal {
   readonly run: string;
@@ -22,29 +24,32 @@ export interface KnownSeal {
 
 const headsShape = array(object({ size: count, root: hex64 }), { max: 100_000 });
 
-/** What `readSeal` answers for a seal of another log. */
-export const FOREIGN = 'foreign';
-
-/** Why it is no seal under a trusted key of this origin; `foreign` when it says itself that it is of another one. */
-export function readSeal(bytes: Buffer, trust: Trust): Omit<KnownSeal, 'place'> | string {
+export function readSeal(bytes: Buffer, trust: Trust): Reading<Omit<KnownSeal, 'place'>> {
   try {
     const file = readSigstoreFile('it', bytes, 'logged');
     const { predicateType, predicate } = JSON.parse(file.payload.toString('utf8')) as Statement<RunSeal>;
-    if (typeof predicate?.logOrigin === 'string' && predicate.logOrigin !== trust.origin) return FOREIGN;
+    if (typeof predicate?.logOrigin === 'string' && predicate.logOrigin !== trust.origin) return 'foreign';
+    if (!trust.signers.has(file.keyid) && isOfItsOwnKey(file)) {
+      const unknown = `the trust file has no key ${quote(file.keyid)}, with which it is signed`;
+      return { unknown, leaf: leafHash(file.entry!.body).toString('base64') };
+    }
     const signer = signerOf('it', file, trust, 'seal');
-    if (!isSigned(file, signer)) return 'its signature does not verify';
-    if (predicateType !== predicateTypes.runSeal || typeof predicate?.runId !== 'string') return 'it seals no run';
+    if (!isSigned(file, signer)) return { problem: 'its signature does not verify' };
+    if (predicateType !== predicateTypes.runSeal || typeof predicate?.runId !== 'string')
+      return { problem: 'it seals no run' };
     const problem = headsShape(predicate.heads);
-    if (problem !== undefined) return `its heads${problem}`;
+    if (problem !== undefined) return { problem: `its heads${problem}` };
     const note = parseNote(file.entry!.checkpoint);
     const signed = trust.logs.some((log) => note.signatures.some((each) => verifyNote(note.text, each, log.note)));
     return {
-      run: predicate.runId,
-      heads: predicate.heads,
-      leaf: leafHash(hashedRekordLeaf(file.envelope, signer.spki)).toString('base64'),
-      checkpoint: signed ? parseCheckpoint(note.text) : undefined,
+      known: {
+        run: predicate.runId,
+        heads: predicate.heads,
+        leaf: leafHash(hashedRekordLeaf(file.envelope, signer.spki)).toString('base64'),
+        checkpoint: signed ? parseCheckpoint(note.text) : undefined,
+      },
     };
   } catch (error) {
-    return messageOf(error);
+    return { problem: messageOf(error) };
   }
 }

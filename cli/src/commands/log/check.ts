@@ -4,6 +4,14 @@ import { openLogSources } from '../../read/log-sources.ts';
 import { printable } from '../../terminal.ts';
 import { readTrust, trustFlags } from '../../trust.ts';
 
+const verdicts = {
+  consistent: 'CONSISTENT. The log never forked, and each of its entries belongs to a run that is there.',
+  failed: 'FAILED. Somebody changed the log, or took away what it holds.',
+  incomplete: 'INCOMPLETE. Nothing wrong was found, but not everything could be checked.',
+} as const;
+/** As those of `verify`. */
+const exitCodes = { consistent: 0, failed: 1, incomplete: 4 } as const;
+
 export const check = command({
   description: 'Check the log of a deployment as a whole: that it never forked and that no run was deleted',
   args: trustFlags,
@@ -23,14 +31,15 @@ export const check = command({
     const report = await checkLog(sources, trust);
     if (context.json) await context.printJson(report);
     else {
-      const { origin, size, seals, heads, anchored, foreign, checkpoints, unsealed, problems } = report;
-      await context.print(problems.length === 0 ? 'CONSISTENT' : 'FAILED');
+      const { origin, size, seals, heads, anchored, foreign, checkpoints, unsealed, unchecked, problems } = report;
+      await context.print(verdicts[report.verdict]);
       await context.print(`log ${origin}: ${size} entries, ${seals} seals and ${heads} heads in the storage, ${anchored} in anchors, ${checkpoints} earlier checkpoints continued`); // prettier-ignore
       for (const { code, message } of problems) await context.print(`  ${code.padEnd(15)} ${printable(message)}`);
+      for (const each of unchecked) await context.print(`  ${'unchecked'.padEnd(15)} ${printable(each)}`);
       if (foreign > 0) context.note(`${foreign} seals in this storage are of other logs.`);
       if (unsealed.length > 0) context.note(`Not sealed, so not in the log: ${printable(unsealed.join(', '))}`);
       if (anchor === 'off' && trust.anchors.length > 0) context.note('The anchors were not looked at; --anchor live names deleted runs.'); // prettier-ignore
     }
-    return report.problems.length === 0 ? 0 : 1;
+    return exitCodes[report.verdict];
   },
 });

@@ -63,6 +63,10 @@ const rules: readonly Rule[] = [
     from: 'controller/src/secrets/',
     may: ['controller/src/secrets/', '@pangolin/contracts/', ...nodeBuiltins, '@aws-sdk/client-secrets-manager'],
   },
+  {
+    from: 'controller/src/notifications.ts',
+    may: ['@pangolin/contracts/', ...nodeBuiltins, 'pino', '@aws-sdk/client-sqs'],
+  },
   { from: 'controller/src/plan/', may: ['controller/src/plan/', '@pangolin/contracts/'] },
   {
     from: 'controller/src/store/',

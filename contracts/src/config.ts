@@ -158,6 +158,20 @@ export const Config = Type.Object(
         { description: 'Where the values of secrets come from.' },
       ),
     ),
+    notifications: Type.Optional(
+      Type.Object(
+        {
+          queueUrl: Type.String({ pattern: '^https?://', maxLength: 2000 }),
+          region: Type.String({ pattern: '^[a-z0-9-]{1,40}$' }),
+          endpoint: Type.Optional(Url),
+        },
+        {
+          ...closed,
+          description:
+            'SQS queue with the S3 event notifications of inbox/ and control/: the controller looks at once. Without it, it looks six times a minute.',
+        },
+      ),
+    ),
     git: Type.Optional(
       Type.Object(
         {
@@ -196,5 +210,6 @@ export const Config = Type.Object(
 export type Config = Static<typeof Config>;
 export type FargateConfig = Static<typeof Fargate>;
 export type EvidenceConfig = NonNullable<Config['evidence']>;
+export type NotificationsConfig = NonNullable<Config['notifications']>;
 export type SecretsConfig = NonNullable<Config['secrets']>;
 export type EgressConfig = NonNullable<Config['egress']>;

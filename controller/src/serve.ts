@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { randomBytes } from 'node:crypto';
 import pino, { type Logger } from 'pino';
+import type { Config } from '@pangolin/contracts/config';
 import { PangolinError } from '@pangolin/contracts/errors';
 import type { Existing } from '@pangolin/contracts/graph';
 import { CONTROL, INBOX, TRUST } from '@pangolin/contracts/layout';
@@ -25,6 +26,7 @@ import { openTaskFiles } from './engine/open-task-files.ts';
 import { CLOSE_MS, DRAIN_MS, untilDrained } from './drain.ts';
 import { StorageLease } from './lease.ts';
 import { assertStateNotLost } from './lost-state.ts';
+import { watchNotifications } from './notifications.ts';
 import { openProvider, type Compute } from './providers/open.ts';
 import type { ComputeProvider } from './providers/provider.ts';
 import { createHandover } from './secrets/handover.ts';
@@ -93,6 +95,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       compute = {},
       secrets,
       git,
+      notifications,
     } = await loadConfig(options.config, stateDir, store);
     const evidence = new EvidenceStore(state.db);
     const keys = await openKeys(join(stateDir, 'keys'));
@@ -165,7 +168,11 @@ export async function serve(options: ServeOptions): Promise<void> {
       // Asked at every turn of the loop.
       { hold: async () => (alive.beat(), await lease.hold()) },
     );
-    const drained = await untilDrained(drive(reconciler, store, provider, options), options.signal, DRAIN_MS);
+    const drained = await untilDrained(
+      drive(reconciler, store, provider, { ...options, ...(notifications && { notifications }) }),
+      options.signal,
+      DRAIN_MS,
+    );
     if (!drained) log.warn(`stopped after ${DRAIN_MS / 1000} s with work under way; the next controller repeats it`);
   } finally {
     await untilDrained(closeAll(closing), options.signal ?? AbortSignal.abort(), CLOSE_MS);
@@ -180,13 +187,16 @@ async function drive(
   reconciler: Reconciler,
   store: ObjectStore,
   provider: ComputeProvider,
-  options: ServeOptions,
+  options: ServeOptions & Pick<Config, 'notifications'>,
 ): Promise<void> {
   const { engine } = reconciler;
-  const unwatchStore = await store.watch([INBOX, CONTROL], (prefix) => {
+  const hint = (prefix: string): void => {
     engine.admission.hint(prefix);
     engine.wake();
-  });
+  };
+  const unwatchStore = await store.watch([INBOX, CONTROL], hint);
+  const hintAll = (): void => [INBOX, CONTROL].forEach(hint);
+  const unwatchQueue = options.notifications && watchNotifications(options.notifications, hintAll, engine.log);
   const unwatchTasks = await provider.watch((task) => reconciler.hintTask(task));
   const onAbort = (): void => reconciler.drain();
   options.signal?.addEventListener('abort', onAbort);
@@ -199,6 +209,7 @@ async function drive(
   } finally {
     options.signal?.removeEventListener('abort', onAbort);
     await unwatchTasks();
+    await unwatchQueue?.();
     await unwatchStore();
   }
 }

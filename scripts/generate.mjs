@@ -1,5 +1,5 @@
 // Writes what is generated from the TypeBox schemas: schemas/*.v1.schema.json (JSON Schema 2020-12, for editors) and
-// crds/*.yaml (for Kubernetes). With --check it writes nothing and fails when a file on disk differs.
+// crds/*.yaml (for Kubernetes); and from the table of permissions deploy/iam/*.json. With --check it writes nothing and fails when a file on disk differs.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -16,6 +16,7 @@ import { QueueFile } from '../contracts/src/queue.ts';
 import { Plan, Run } from '../contracts/src/run.ts';
 import { ItemStatus, Receipt, RunStatus } from '../contracts/src/status.ts';
 import { DispatchManifest, StandaloneTask, Task } from '../contracts/src/task.ts';
+import { principals, templateOf } from '../controller/src/iam.ts';
 import { ShapeFile } from '../contracts/src/shape.ts';
 import { SubagentFile } from '../contracts/src/subagent.ts';
 import { ScheduleFile } from '../contracts/src/schedule.ts';
@@ -67,6 +68,9 @@ export function generated() {
     'crds/pangolin.dev_runs.yaml',
     comment + stringify(crd, { aliasDuplicateObjects: false, lineWidth: 0, singleQuote: true }),
   );
+  for (const principal of Object.keys(principals)) {
+    files.set(`deploy/iam/${principal}.json`, `${JSON.stringify(templateOf(principal), null, 2)}\n`);
+  }
   return files;
 }
 

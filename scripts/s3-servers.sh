@@ -3,6 +3,8 @@
 #
 #   scripts/s3-servers.sh up      installs and starts what is missing, then prints the PANGOLIN_TEST_* lines
 #   scripts/s3-servers.sh down    stops them
+#   scripts/s3-servers.sh rgw-admin …    radosgw-admin of the running Ceph RGW; users of tests are made with it
+#   scripts/s3-servers.sh python …       python3 of the root file system, where moto is
 #
 #   eval "$(scripts/s3-servers.sh up)" && npm test -- storage
 #
@@ -117,11 +119,18 @@ down() {
   done
 }
 
+# In the mount namespace of the running server, where its configuration is.
+rgw_admin() {
+  nsenter --mount="/proc/$(cat "$state/rgw.pid")/ns/mnt" chroot "$rootfs" env CEPH_CONF=/data/ceph.conf radosgw-admin "$@"
+}
+
 case "${1:-}" in
   up) up ;;
+  rgw-admin) shift; rgw_admin "$@" ;;
+  python) shift; chroot "$rootfs" python3 "$@" ;;
   down) down ;;
   *)
-    echo 'usage: s3-servers.sh up|down' >&2
+    echo 'usage: s3-servers.sh up|down|rgw-admin …|python …' >&2
     exit 2
     ;;
 esac

@@ -174,7 +174,12 @@ export class Deployment {
 
   /** Runs the shipped command. */
   async cli(...args: readonly string[]): Promise<Result> {
-    const child = this.#spawn(args, {});
+    return await this.cliAs({}, ...args);
+  }
+
+  /** The same with other credentials, or whatever else `env` says. */
+  async cliAs(env: Readonly<Record<string, string>>, ...args: readonly string[]): Promise<Result> {
+    const child = this.#spawn(args, env);
     const [out, err]: [Buffer[], Buffer[]] = [[], []];
     child.stdout!.on('data', (chunk: Buffer) => out.push(chunk));
     child.stderr!.on('data', (chunk: Buffer) => err.push(chunk));

@@ -1,5 +1,5 @@
 /** A run as it changes, until it is terminal and sealed. */
-import { PangolinError } from '@pangolin/contracts/errors';
+import { isPangolinError, PangolinError } from '@pangolin/contracts/errors';
 import type { ItemStatus, RunStatus } from '@pangolin/contracts/status';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { findStatus, readItems } from './runs.ts';
@@ -13,12 +13,15 @@ export interface RunChange {
 
 export const isEnded = (status: RunStatus): boolean => status.phase !== 'running' && status.sealedAt !== undefined;
 
+/** For so long a run that is not published yet may look forbidden: S3 says that to whoever may not list. */
+const UNPUBLISHED_MS = 60_000;
+
 /** The exit code that a finished run stands for. */
 export const exitCodeOf = (status: RunStatus): number => (status.phase === 'succeeded' ? 0 : 1);
 
 /**
  * Yields every change that it sees, the last one being `isEnded`. Waits for a run that is not published yet.
- * @throws PangolinError UNAVAILABLE when `timeoutMs` pass before the end.
+ * @throws PangolinError UNAVAILABLE when `timeoutMs` pass before the end; DENIED when it stays forbidden.
  */
 export async function* followRun(
   store: ObjectStore,
@@ -28,9 +31,13 @@ export async function* followRun(
   const end = timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + timeoutMs;
   const pace = new Pace(store);
   const known = new Map<string, string>();
+  const publishedBy = Date.now() + UNPUBLISHED_MS;
   let last = '';
   for (;;) {
-    const status = await findStatus(store, run);
+    const status = await findStatus(store, run).catch((error: unknown) => {
+      if (!isPangolinError(error, 'DENIED') || last !== '' || Date.now() > publishedBy) throw error;
+      return undefined;
+    });
     const text = JSON.stringify(status);
     if (status && text !== last) {
       last = text;

@@ -1,5 +1,6 @@
 /** Waiting for what a controller writes. Fast after a change, slower while nothing happens. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isPangolinError } from '@pangolin/contracts/errors';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 
 export const delay = async (ms: number): Promise<void> => {
@@ -32,7 +33,10 @@ export class Pace {
   }
 }
 
-/** What `look` finds, or undefined when it found nothing within `forMs`. It is asked once in any case. */
+/**
+ * What `look` finds, or undefined when it found nothing within `forMs`. It is asked once in any case. To whoever may read and not
+ * list, as a submitter, S3 says of what is not there yet that it is forbidden; so that is no more than nothing.
+ */
 export async function waitFor<T>(
   store: ObjectStore,
   forMs: number,
@@ -41,9 +45,13 @@ export async function waitFor<T>(
   const pace = new Pace(store);
   const end = Date.now() + forMs;
   for (;;) {
-    const found = await look();
+    const found = await look().catch(unlessForbidden);
     const leftMs = end - Date.now();
     if (found !== undefined || leftMs <= 0) return found;
     await pace.pause(leftMs);
   }
+}
+
+function unlessForbidden(error: unknown): undefined {
+  if (!isPangolinError(error, 'DENIED')) throw error;
 }

@@ -90,6 +90,14 @@ describe('a block that makes', { skip: await dockerSkip(), concurrency: 2 }, () 
     assert.match(output.message ?? '', /made more than 5000 files/);
   });
 
+  test('more files than its limit fails also when it ends before anybody has looked', async () => {
+    const command = `node -e 'for (let i = 0; i < 300; i++) fs.writeFileSync("f" + i, "")'`;
+    const { output } = await attempt({ blocks: [script(command)], sandbox: { diskFiles: 200 } });
+    assert.deepEqual([output.status, output.reason, output.partial], ['failed', 'DiskQuotaExceeded', true]);
+    const free = await attempt({ blocks: [script(command)], sandbox: { diskFiles: 2000 } });
+    assert.equal(free.output.status, 'succeeded', free.output.message);
+  });
+
   test('pipes, sockets, links and loops leaves plain files as its product, and nobody waits for the rest', async () => {
     const command = `
       mkfifo outputs/pipe pipe; ln -s /etc/shadow outputs/shadow; ln -s / root; ln -s loop loop; ln /etc/passwd hard 2>/dev/null

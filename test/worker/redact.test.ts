@@ -14,6 +14,20 @@ const needles = needlesOf(new Map(Object.entries(VALUES)));
 const wrap = (text: string, width: number): string => (text.match(new RegExp(`.{1,${width}}`, 'g')) ?? []).join('\n');
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
+/** Every other hexadecimal letter of an escape, or of everything, in upper case. */
+const mixed = (text: string): string => {
+  let upper = false;
+  const flip = (letters: string): string =>
+    letters.replace(/[a-f]/gi, (letter) => {
+      upper = !upper;
+      return upper ? letter.toUpperCase() : letter.toLowerCase();
+    });
+  if (/^[0-9a-f]*$/i.test(text)) return flip(text);
+  return text.replace(/%(..)|\\u(....)/g, (code, byte?: string, unit?: string) =>
+    byte === undefined ? `\\u${flip(unit ?? code)}` : `%${flip(byte)}`,
+  );
+};
+
 /** How tools print a value by themselves. */
 const forms: Readonly<Record<string, (value: string) => string>> = {
   raw: (value) => value,
@@ -29,6 +43,11 @@ const forms: Readonly<Record<string, (value: string) => string>> = {
   JSON: (value) => JSON.stringify({ value }),
   'JSON in JSON': (value) => JSON.stringify(JSON.stringify({ value })),
   'JSON with escaped slashes': (value) => JSON.stringify(value).replaceAll('/', '\\/'),
+  'URL in mixed case': (value) => mixed(encodeURIComponent(value)),
+  'URL with every byte encoded': (value) => mixed(Buffer.from(value).toString('hex').replace(/../g, '%$&')),
+  'JSON with every character escaped': (value) =>
+    mixed(value.replace(/[^]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)),
+  'hexadecimal in mixed case': (value) => mixed(Buffer.from(value).toString('hex')),
   hexadecimal: (value) => Buffer.from(value).toString('hex'),
 };
 

@@ -17,14 +17,17 @@ const LOOK_MS = 500;
 /** Looking takes at most this part of the time. */
 const SHARE = 0.1;
 
-/** Calls `exceed` once, with the reason, when `dir` holds more. @returns stop */
+/**
+ * Calls `exceed` once, with the reason, when `dir` holds more.
+ * @returns stop: takes a last look, so that nobody gets past it by ending in time, and answers what that saw.
+ */
 export function watchDisk(
   dir: string,
   limits: DiskLimits | undefined,
   path: string,
   exceed: (failure: AttemptFailure) => void,
-): () => void {
-  if (limits === undefined) return () => undefined;
+): () => Promise<AttemptFailure | undefined> {
+  if (limits === undefined) return async () => undefined;
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   const look = async (): Promise<void> => {
@@ -36,9 +39,10 @@ export function watchDisk(
     timer = setTimeout(() => void look(), Math.max(LOOK_MS, tookMs / SHARE));
   };
   timer = setTimeout(() => void look(), LOOK_MS);
-  return () => {
+  return async () => {
     stopped = true;
     clearTimeout(timer);
+    return await measure(dir, limits, path).catch(() => undefined);
   };
 }
 

@@ -6,7 +6,9 @@
 export interface Needle {
   /** Name of the secret, for the mark in its place. */
   readonly ref: string;
+  /** With `fold` in lower case, and compared without regard to case. */
   readonly bytes: Buffer;
+  readonly fold?: true;
 }
 
 /** Lines of a secret that has several are looked for alone as well, from this length. */
@@ -21,30 +23,46 @@ export function needlesOf(secrets: ReadonlyMap<string, string>): Needle[] {
     for (const text of formsOf(value)) {
       if (text.length > 0 && !found.has(text)) found.set(text, { ref, bytes: Buffer.from(text) });
     }
+    for (const text of foldedForms(value)) {
+      const key = `\0${text}`;
+      if (text.length > 0 && !found.has(key)) found.set(key, { ref, bytes: folded(Buffer.from(text)), fold: true });
+    }
   }
   return [...found.values()].sort((a, b) => b.bytes.length - a.bytes.length);
 }
 
 function formsOf(value: string): string[] {
+  return textsOf(value).flatMap((text) => [text, ...urlForms(text), ...jsonForms(text), ...base64Forms(text)]);
+}
+
+/** Those that are written with hexadecimal digits, which may be in either case, each by itself. */
+function foldedForms(value: string): string[] {
+  return textsOf(value).flatMap((text) => {
+    const bytes = Buffer.from(text);
+    const every = (format: (byte: string) => string, of: Buffer, width: number): string =>
+      (of.toString('hex').match(new RegExp(`.{${width}}`, 'g')) ?? []).map(format).join('');
+    // Escapes name UTF-16 units, the high byte first.
+    const units = Buffer.from(text, 'utf16le').swap16();
+    return [
+      ...urlForms(text).filter((form) => /%[0-9A-Fa-f]{2}/.test(form)),
+      every((byte) => `%${byte}`, bytes, 2),
+      every((unit) => `\\u${unit}`, units, 4),
+      bytes.toString('hex'),
+    ];
+  });
+}
+
+/** The value, and what shells and wrapped files make of it. */
+function textsOf(value: string): string[] {
   const lines = value.split(/\r?\n/).filter((line) => line.length >= LINE_CHARS_MIN);
   // Shells drop line ends at the end of a value.
-  const texts = new Set([value, value.trim(), ...(lines.length > 1 ? lines : [])]);
-  return [...texts].flatMap((text) => [
-    text,
-    ...urlForms(text),
-    ...jsonForms(text),
-    ...hexForms(text),
-    ...base64Forms(text),
-  ]);
+  return [...new Set([value, value.trim(), ...(lines.length > 1 ? lines : [])])].filter((text) => text.length > 0);
 }
 
 function urlForms(text: string): string[] {
   const component = encodeURIComponent(text.toWellFormed());
   const strict = component.replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
-  return [component, strict, strict.replaceAll('%20', '+'), encodeURI(text.toWellFormed())].flatMap((form) => [
-    form,
-    form.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase()),
-  ]);
+  return [component, strict, strict.replaceAll('%20', '+'), encodeURI(text.toWellFormed())];
 }
 
 function jsonForms(text: string): string[] {
@@ -54,11 +72,6 @@ function jsonForms(text: string): string[] {
   const html = ascii.replace(/[<>&']/g, (c) => `\\u00${c.charCodeAt(0).toString(16)}`);
   // JSON in a JSON string, as logs of requests have it.
   return [plain, slashes, ascii, html, JSON.stringify(plain).slice(1, -1)];
-}
-
-function hexForms(text: string): string[] {
-  const hex = Buffer.from(text).toString('hex');
-  return [hex, hex.toUpperCase()];
 }
 
 /** At each of the three places that it can have in a longer text, and alone over several lines. */
@@ -76,6 +89,9 @@ function base64Forms(text: string): string[] {
   });
   return [...inside, ...wrapped].flatMap((form) => [form, form.replaceAll('+', '-').replaceAll('/', '_')]);
 }
+
+/** In lower case, byte for byte. */
+const folded = (bytes: Buffer): Buffer => Buffer.from(bytes.toString('latin1').toLowerCase(), 'latin1');
 
 const markOf = (ref: string): string => `[secret ${ref}]`;
 
@@ -132,7 +148,8 @@ export class Scanner {
     if (this.#needles.length === 0) return undefined;
     const bytes = Buffer.concat([this.#rest, chunk]);
     this.#rest = Buffer.from(bytes.subarray(Math.max(0, bytes.length - this.#overlap)));
-    return this.#needles.find((needle) => bytes.includes(needle.bytes))?.ref;
+    const lower = folded(bytes);
+    return this.#needles.find((needle) => (needle.fold ? lower : bytes).includes(needle.bytes))?.ref;
   }
 }
 
@@ -145,8 +162,10 @@ interface Match {
 /** In order, overlapping ones joined. */
 function matchesIn(bytes: Buffer, needles: readonly Needle[]): Match[] {
   const all: Match[] = [];
-  for (const { ref, bytes: needle } of needles) {
-    for (let from = bytes.indexOf(needle); from !== -1; from = bytes.indexOf(needle, from + 1)) {
+  const lower = folded(bytes);
+  for (const { ref, bytes: needle, fold } of needles) {
+    const text = fold ? lower : bytes;
+    for (let from = text.indexOf(needle); from !== -1; from = text.indexOf(needle, from + 1)) {
       all.push({ from, to: from + needle.length, ref });
     }
   }
@@ -174,11 +193,13 @@ function replaced(bytes: Buffer, matches: readonly Match[]): Buffer {
 /** Where the longest end begins that is the start of a needle. */
 function heldFrom(bytes: Buffer, needles: readonly Needle[]): number {
   let held = bytes.length;
-  for (const { bytes: needle } of needles) {
+  const lower = folded(bytes);
+  for (const { bytes: needle, fold } of needles) {
+    const text = fold ? lower : bytes;
     const first = needle[0]!;
-    let at = bytes.indexOf(first, Math.max(0, bytes.length - needle.length + 1));
-    for (; at !== -1 && at < held; at = bytes.indexOf(first, at + 1)) {
-      if (bytes.subarray(at).equals(needle.subarray(0, bytes.length - at))) held = at;
+    let at = text.indexOf(first, Math.max(0, text.length - needle.length + 1));
+    for (; at !== -1 && at < held; at = text.indexOf(first, at + 1)) {
+      if (text.subarray(at).equals(needle.subarray(0, text.length - at))) held = at;
     }
   }
   return held;

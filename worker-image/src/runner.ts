@@ -151,9 +151,9 @@ async function attemptOnce(
     const attempt: Attempt = { assignment, options, place, log, halt, giveUp, staged, egress, secrets };
     const unwatch = watchDisk(options.workDir, assignment.disk, options.path, stop);
     blocks = await runBlocks(attempt, products);
-    unwatch();
+    const over = await unwatch();
     egress.close();
-    failure = blocks.failure;
+    failure = blocks.failure ?? over;
     await captureRest(attempt, products);
     asserted = await readBlockOutput(staged.places, secrets.redact);
   } catch (error) {

@@ -115,7 +115,8 @@ async function fire(pass: Pass, item: ItemRow, run: RunRow, spec: AdmittedItem):
     });
   } catch (error) {
     if (!isPangolinError(error, 'UNSUPPORTED')) throw error;
-    return denyItem(pass, item, run, 'SandboxUnsupported', error.message);
+    const message = error.hint === undefined ? error.message : `${error.message}. ${error.hint}`;
+    return denyItem(pass, item, run, 'SandboxUnsupported', message);
   }
   const refused = unmet(asked, enforced);
   if (refused !== undefined) {

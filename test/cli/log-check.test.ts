@@ -102,6 +102,15 @@ for (const [what, [deed, found]] of Object.entries(deeds)) {
   });
 }
 
+test('an anchor that does not answer leaves the log incomplete', async () => {
+  await using world = await openWorld();
+  await sealed(world, 'a');
+  const gone = { type: 's3-object-lock', bucket: 'gone', region, endpoint: 'http://127.0.0.1:1', minRetentionDays: 1 };
+  const report = await check(world, 4, { flags: ['--anchor', 'live'], anchors: [gone] });
+  assert.deepEqual([report.verdict, report.problems], ['incomplete', []]);
+  assert.match(report.unchecked.join(), /^the anchor s3:\/\/gone.* cannot be checked because .*ECONNREFUSED/);
+});
+
 test('a log rolled back with its database forks: the seals that were given out before say so', async () => {
   await using world = await openWorld();
   await sealed(world, 'a');

@@ -9,6 +9,7 @@ import { readListing } from '@pangolin/verify/anchor/s3';
 import { signV4 } from '@pangolin/verify/anchor/sigv4';
 import { memoryReader } from '@pangolin/verify/readers/memory';
 import type { Report } from '@pangolin/verify/report';
+import { renderReport } from '@pangolin/verify/render';
 import { verifyBundle, verifyWith } from '@pangolin/verify/verify';
 import { forgeKeys, jcs, noteLine, ORIGIN, resealed, sealOf, trustOf, type Files, type Json } from './forge.ts';
 import { tell } from './story.ts';
@@ -168,6 +169,8 @@ test('an anchor that cannot be reached is neither tampered with nor passed', asy
   const report = await check(down);
   assert.equal(outcome(report), 'verified detect anchor-unreachable');
   assert.equal(report.checks.anchor.result, 'n/a');
+  assert.match(report.checks.anchor.detail, /^It cannot be checked because /);
+  assert.match(renderReport(report), /^VERIFIED, but an anchor that you asked for could not be checked/);
   const required = await check(down, files, { ...trust, require: { guarantee: 'external-immutable' } });
   assert.deepEqual(required.below, ['guarantee']);
   assert.equal((await check(holding({}), files, { ...trust, require: { guarantee: 'external-immutable' } })).below, undefined); // prettier-ignore

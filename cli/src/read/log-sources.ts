@@ -1,5 +1,5 @@
 /** What `pangolin log check` compares: the log, the seals of the storage, and what anchors keep. */
-import { isPangolinError } from '@pangolin/contracts/errors';
+import { isPangolinError, messageOf } from '@pangolin/contracts/errors';
 import { checkpointAnchorPrefix, headsKey, sealAnchorPrefix, sealKey } from '@pangolin/contracts/layout';
 import type { TrustedAnchor } from '@pangolin/contracts/trust';
 import type { ObjectStore } from '@pangolin/storage/object-store';
@@ -28,20 +28,20 @@ export async function openLogSources(
   for (const run of await runIds(store)) {
     ((await store.head(sealKey(run))) === undefined ? unsealed : sealed).push(run);
   }
+  const unreachable = new Map<string, string>();
   const buckets = await Promise.all(anchors.map(openBucket));
   const anchoredCheckpoints: string[] = [];
-  for (const bucket of buckets) {
-    for await (const { body } of bucket.versions(checkpointAnchorPrefix(origin))) {
-      anchoredCheckpoints.push(body.toString('utf8'));
-    }
+  for await (const { bytes } of inBuckets(buckets, checkpointAnchorPrefix(origin), unreachable)) {
+    anchoredCheckpoints.push(bytes.toString('utf8'));
   }
   return {
     get,
     unsealed,
     seals: inStorage(sealed.map(sealKey), SEAL_BYTES_MAX, get),
     heads: inStorage([...sealed, ...unsealed].map(headsKey), HEADS_BYTES_MAX, get),
-    anchoredSeals: inBuckets(buckets, sealAnchorPrefix(origin)),
+    anchoredSeals: inBuckets(buckets, sealAnchorPrefix(origin), unreachable),
     anchoredCheckpoints,
+    unreachable,
   };
 }
 
@@ -58,9 +58,21 @@ async function* inStorage(keys: readonly string[], bytesMax: number, get: LogSou
   }
 }
 
-async function* inBuckets(buckets: readonly LockedBucket[], prefix: string): AsyncGenerator<Found> {
+/** A bucket that does not answer is left out from then on, and `unreachable` says why. */
+async function* inBuckets(
+  buckets: readonly LockedBucket[],
+  prefix: string,
+  unreachable: Map<string, string>,
+): AsyncGenerator<Found> {
   for (const bucket of buckets) {
-    for await (const { key, body } of bucket.versions(prefix))
-      yield { place: `${bucket.location} at ${key}`, bytes: body };
+    const anchor = `the anchor ${bucket.location}`;
+    if (unreachable.has(anchor)) continue;
+    try {
+      for await (const { key, body } of bucket.versions(prefix))
+        yield { place: `${bucket.location} at ${key}`, bytes: body };
+    } catch (error) {
+      if (!isPangolinError(error)) throw error;
+      unreachable.set(anchor, messageOf(error));
+    }
   }
 }

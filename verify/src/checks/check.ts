@@ -23,4 +23,5 @@ export const NO_TRUST = notApplicable('It cannot be checked because no trust fil
 /** Only after the refusal of an earlier check was overruled, which tests do. */
 export const UNREACHED = notApplicable('It cannot be checked because an earlier check found nothing to go on.');
 
-export const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+export const plural = (count: number, noun: string, nouns = `${noun}s`): string =>
+  `${count} ${count === 1 ? noun : nouns}`;

@@ -9,7 +9,7 @@ import {
 import type { Context } from '../context.ts';
 import type { Trust } from '../trust-file.ts';
 import { lack, quote, reading, refuse } from '../refusal.ts';
-import { NO_TRUST, passed, UNSEALED, type Check } from './check.ts';
+import { NO_TRUST, passed, plural, UNSEALED, type Check } from './check.ts';
 
 export const checkpoint: Check = {
   id: 'checkpoint',
@@ -41,7 +41,7 @@ export const checkpoint: Check = {
     if (expected > rest.length) {
       context.find('witnesses-missing', `The seal was to be witnessed by ${expected}; it was by ${rest.length}.`);
     }
-    return passed(`${stated.size} entries, signed by ${stated.origin}.`);
+    return passed(`${plural(stated.size, 'entry', 'entries')}, signed by ${stated.origin}.`);
   },
 };
 

@@ -41,7 +41,7 @@ export interface LogProblem {
 export interface LogReport {
   readonly schema: typeof LOG_REPORT_SCHEMA;
   readonly origin: string;
-  /** `failed`: there are problems. `incomplete`: there are none, but the trust file lacks a key. */
+  /** `failed`: there are problems. `incomplete`: there are none, but the trust file lacks a key or an anchor did not answer. */
   readonly verdict: 'consistent' | 'failed' | 'incomplete';
   readonly size: number;
   /** Base64, as the checkpoint has it. */
@@ -79,6 +79,8 @@ export interface LogSources {
   /** What anchors keep, genuine or not; empty when nobody looked. */
   readonly anchoredSeals: AsyncIterable<Found>;
   readonly anchoredCheckpoints: readonly string[];
+  /** Anchors that did not answer, and why; complete once `anchoredSeals` was read to its end. */
+  readonly unreachable: ReadonlyMap<string, string>;
 }
 
 /** What the sources hold never throws; what reading them throws goes through. */
@@ -139,10 +141,13 @@ export async function checkLog(sources: LogSources, trust: Trust): Promise<LogRe
   for (const index of entries.values()) {
     if (!claimed.has(index)) problem('run-missing', `entry ${index} of the log is of a run, or of a head, that is gone`, { index }); // prettier-ignore
   }
+  const unchecked = [...unknown.map(({ place, unknown: why }) => [place, why] as const), ...sources.unreachable].map(
+    ([place, why]) => `${place} cannot be checked because ${why}`,
+  );
   return {
     schema: LOG_REPORT_SCHEMA,
     origin: trust.origin,
-    verdict: problems.length > 0 ? 'failed' : unknown.length > 0 ? 'incomplete' : 'consistent',
+    verdict: problems.length > 0 ? 'failed' : unchecked.length > 0 ? 'incomplete' : 'consistent',
     size: head.size,
     ...(head.size > 0 && { root: head.root.toString('base64') }),
     seals: seals.length,
@@ -151,7 +156,7 @@ export async function checkLog(sources: LogSources, trust: Trust): Promise<LogRe
     foreign,
     checkpoints: continued,
     unsealed: sources.unsealed,
-    unchecked: unknown.map(({ place, unknown: why }) => `${place} cannot be checked because ${why}`),
+    unchecked,
     problems,
   };
 }

@@ -1,4 +1,5 @@
 import { PangolinError } from '@pangolin/contracts/errors';
+import { plural } from '@pangolin/verify/checks/check';
 import { command } from '../../command.ts';
 import { openLogSources } from '../../read/log-sources.ts';
 import { printable } from '../../terminal.ts';
@@ -33,7 +34,7 @@ export const check = command({
     else {
       const { origin, size, seals, heads, anchored, foreign, checkpoints, unsealed, unchecked, problems } = report;
       await context.print(verdicts[report.verdict]);
-      await context.print(`log ${origin}: ${size} entries, ${seals} seals and ${heads} heads in the storage, ${anchored} in anchors, ${checkpoints} earlier checkpoints continued`); // prettier-ignore
+      await context.print(`log ${origin}: ${plural(size, 'entry', 'entries')}, ${plural(seals, 'seal')} and ${plural(heads, 'head')} in the storage, ${plural(anchored, 'seal')} in anchors, ${plural(checkpoints, 'earlier checkpoint')} continued`); // prettier-ignore
       for (const { code, message } of problems) await context.print(`  ${code.padEnd(15)} ${printable(message)}`);
       for (const each of unchecked) await context.print(`  ${'unchecked'.padEnd(15)} ${printable(each)}`);
       if (foreign > 0) context.note(`${foreign} seals in this storage are of other logs.`);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { isCancellation, isTerminal, type Phase } from '@pangolin/contracts/reasons';
 import type { RunEvent } from '@pangolin/contracts/run-log';
-import type { AdmittedItem } from '@pangolin/contracts/run';
+import { lockKey, type AdmittedItem } from '@pangolin/contracts/run';
 import { specOf } from '@pangolin/controller/engine/engine';
 import type { ItemRow } from '@pangolin/controller/store/state';
 import type { World } from './world.ts';
@@ -13,9 +13,7 @@ export function checkNow(world: World, runId: string, specs: readonly AdmittedIt
   const phase = new Map(rows.map((row) => [row.item_id, row.phase]));
   const active = rows.filter((row) => row.task !== null);
   assert.ok(active.length <= world.concurrency, 'more tasks than the queue allows');
-  const held = active.flatMap((row) => specOf(row).resourceLocks.filter((lock) => typeof lock === 'string'));
-  assert.equal(held.length, new Set(held).size, 'two running items hold one lock');
-  checkShared(active);
+  checkLocks(active);
   for (const spec of specs) {
     const mine = phase.get(spec.id)!;
     if (['ready', 'starting', 'running', 'done'].includes(mine)) {
@@ -24,6 +22,14 @@ export function checkNow(world: World, runId: string, specs: readonly AdmittedIt
           hasEnded(phase.get(dep)!, spec.when?.[dep]),
           `${spec.id} is ${mine} before ${dep} has ended as it has to`,
         );
+      for (const need of Object.values(spec.needs ?? {}))
+        if ('oneOf' in need)
+          assert.ok(
+            need.oneOf.some(({ from }) => phase.get(from) === 'done'),
+            `${spec.id} is ${mine} before any source is done`,
+          );
+      const isOver = specs.every(({ id, onExit }) => onExit || isTerminal(phase.get(id)!));
+      assert.ok(!spec.onExit || isOver, `${spec.id} is ${mine} before the end of all others`);
     }
   }
   for (const row of rows) {
@@ -47,8 +53,19 @@ export function checkNow(world: World, runId: string, specs: readonly AdmittedIt
   );
 }
 
-/** No shared lock has more holders than any of them allows. */
-function checkShared(active: readonly ItemRow[]): void {
+/** Holds of all runs together after every pass. `limits`: queue → its concurrency. */
+export function checkTogether(world: World, limits: Readonly<Record<string, number>>): void {
+  const active = world.state.activeItems();
+  assert.ok(active.length <= world.tasksMax, 'more tasks than the cap allows');
+  for (const [queue, limit] of Object.entries(limits))
+    assert.ok(active.filter((row) => row.queue === queue).length <= limit, `more tasks than ${queue} allows`);
+  checkLocks(active);
+}
+
+/** Nobody shares an exclusive lock, and no shared one has more holders than any of them allows. */
+function checkLocks(active: readonly ItemRow[]): void {
+  const held = active.flatMap((row) => specOf(row).resourceLocks.filter((lock) => typeof lock === 'string'));
+  assert.equal(held.length, new Set(held).size, 'two running items hold one lock');
   const shared = active.flatMap((row) => specOf(row).resourceLocks.filter((lock) => typeof lock !== 'string'));
   for (const { key, limit = Infinity } of shared) {
     const holders = shared.filter((each) => each.key === key).length;
@@ -67,8 +84,10 @@ export function checkEnd(world: World, runId: string): void {
   );
   const fired = events.filter((event) => event.kind === 'item.fired').length;
   assert.equal(events.filter((event) => event.kind === 'item.reconciled').length, fired, 'an attempt without an end');
-  assert.deepEqual(world.backend.running.length, 0, 'a task outlived its run');
-  assert.equal(world.reconciler.engine.memory.locks.size, 0, 'a lock outlived its run');
+  const left = world.backend.running.filter(({ start }) => start.ref.runId === runId);
+  assert.deepEqual(left.length, 0, 'a task outlived its run');
+  const held = world.state.activeItems().flatMap((item) => specOf(item).resourceLocks);
+  assert.equal(world.reconciler.engine.memory.locks.size, new Set(held.map(lockKey)).size, 'a lock outlived its run');
 }
 
 function hasEnded(phase: Phase, rule: 'failed' | 'always' | undefined): boolean {
@@ -79,7 +98,8 @@ function hasEnded(phase: Phase, rule: 'failed' | 'always' | undefined): boolean 
 /** The log does not tell pending from ready or starting from running: those are not decisions. */
 type Coarse = 'open' | 'active' | Phase;
 function coarse(phase: Phase, reason: string): Coarse {
-  if (phase === 'pending' || phase === 'ready' || reason === 'WaitingForRetry') return 'open';
+  const waitsUntold = reason === 'WaitingForRetry' || reason === 'WaitingForApproval';
+  if (phase === 'pending' || phase === 'ready' || waitsUntold) return 'open';
   return phase === 'starting' || phase === 'running' ? 'active' : phase;
 }
 
@@ -95,6 +115,8 @@ function replay(
       Object.assign(state.get(event.itemId)!, { phase: 'active', attempt: event.attempt });
     if (event.kind === 'item.reconciled') state.get(event.itemId)!.phase = event.status;
     if (event.kind === 'item.retried' || event.kind === 'item.answered') state.get(event.itemId)!.phase = 'open';
+    if (event.kind === 'item.decided')
+      state.get(event.itemId)!.phase = event.decision === 'approved' ? 'done' : 'failed';
     if (event.kind === 'item.denied') state.get(event.itemId)!.phase = 'denied';
     if (event.kind === 'item.skipped')
       state.get(event.itemId)!.phase = isCancellation(event.reason) ? 'cancelled' : 'skipped';

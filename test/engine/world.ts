@@ -162,7 +162,10 @@ export class World {
   keys!: Keys;
   reconciler!: Reconciler;
   clock = Date.parse('2026-01-01T00:00:00Z');
+  /** Of the default queue. */
   concurrency = 3;
+  /** Of all queues together. */
+  tasksMax = Infinity;
   log = pino({ level: process.env.PANGOLIN_TEST_LOG ?? 'silent' });
 
   constructor(backend: SimBackend | ((start: TaskStart) => Fate), store: ObjectStore = createMemoryStore()) {
@@ -203,7 +206,7 @@ export class World {
         files: simFiles(this.backend),
         admission: new Admission(this.store, admit),
         secrets: createHandover(createEnvSecrets('NONE_', {})),
-        config: { tasksMax: Infinity, graceMs: 1000, bootMs: 60_000, resyncMs: 30_000 },
+        config: { tasksMax: this.tasksMax, graceMs: 1000, bootMs: 60_000, resyncMs: 30_000 },
         log: this.log,
         now: () => this.clock,
         memory: new Memory(queues),

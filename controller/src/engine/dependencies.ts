@@ -28,6 +28,8 @@ export function addItems(pass: Pass, run: RunRow, items: readonly AdmittedItem[]
   const { state } = pass.engine;
   const rows = new Map(items.map((spec) => [spec.id, state.insertItem(run, spec)]));
   state.grown(run.rn, items.length, items.filter(({ onExit }) => onExit).length);
+  // With onExit items alone there is no end of another one to look at it.
+  pass.engine.memory.touched.add(run.rn);
   const ended = new Map<string, Phase>();
   const known = new Map<string, number>(rows);
   const sourceOf = (id: string): number => {

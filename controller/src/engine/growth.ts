@@ -38,7 +38,6 @@ export async function extendRun(pass: Pass, run: RunRow, { extension, cause, act
     actor,
   );
   addItems(pass, run, extension.items);
-  pass.engine.memory.touched.add(run.rn);
 }
 
 function checkMerge(pass: Pass, run: RunRow, items: readonly AdmittedItem[]): void {

@@ -5,7 +5,7 @@ import { isPangolinError } from '@pangolin/contracts/errors';
 import { taskName } from '@pangolin/contracts/ids';
 import { casKey } from '@pangolin/contracts/layout';
 import type { Reason } from '@pangolin/contracts/reasons';
-import { DEFAULTS, lockKey, type AdmittedItem } from '@pangolin/contracts/run';
+import { DEFAULTS, type AdmittedItem } from '@pangolin/contracts/run';
 import { secretsOf } from '@pangolin/contracts/secrets';
 import type { DispatchManifest } from '@pangolin/contracts/task';
 import { unmet } from '../providers/checks.ts';
@@ -14,34 +14,54 @@ import type { ItemRow, RunRow } from '../store/state.ts';
 import { specOf, type Engine } from './engine.ts';
 import { resolveInputs, signDispatch } from './manifest.ts';
 import type { Pass } from './pass.ts';
-import { denyItem } from './transitions.ts';
+import { denyItem, passOn } from './transitions.ts';
 
 export async function launchReady(pass: Pass): Promise<void> {
-  const { state, memory, config, provider } = pass.engine;
+  const { memory, config, provider } = pass.engine;
   const { queues } = memory;
   // A start that ends wakes the next pass.
   const startsFree = (provider.startsMax ?? Infinity) - memory.starting.size;
   const startsBefore = pass.effects.length;
-  for (const queue of queues.names()) {
-    const free = (): number =>
-      Math.min(
-        queues.free(queue, pass.now),
-        config.tasksMax - queues.active,
-        startsFree - (pass.effects.length - startsBefore),
-      );
-    // An item that blocks or fails to launch leaves its place to the next one, but is not looked at twice.
-    const seen = new Set<number>();
-    while (free() > 0) {
-      const candidates = state
-        .runnable(queue, Math.min(free(), CANDIDATES_MAX) + seen.size)
-        .filter((item) => !seen.has(item.iid));
-      if (candidates.length === 0) break;
-      for (const item of candidates.slice(0, free())) {
-        seen.add(item.iid);
-        await pass.guard({ item: item.item_id }, () => launch(pass, item));
-      }
+  /** Of what all queues share. */
+  const shared = (): number =>
+    Math.min(config.tasksMax - queues.active, startsFree - (pass.effects.length - startsBefore));
+  const failed = new Set<number>();
+  for (let open = queues.names(); open.length > 0 && shared() > 0;) {
+    // Where there is not enough for all of them, one after the other: none waits until another one has nothing left.
+    const most = shared() === Infinity || open.length === 1 ? Infinity : 1;
+    const goingOn: string[] = [];
+    for (const queue of queues.inTurn(open)) {
+      const free = (): number => Math.min(queues.free(queue, pass.now), shared());
+      if (await launchFrom(pass, queue, free, most, failed)) goingOn.push(queue);
+    }
+    open = goingOn;
+  }
+}
+
+/**
+ * Launches up to `most` items of a queue. One that blocks leaves its place to the next one; so does one whose launch fails, which
+ * is not tried twice. Answers whether the queue may have more.
+ */
+async function launchFrom(
+  pass: Pass,
+  queue: string,
+  free: () => number,
+  most: number,
+  failed: Set<number>,
+): Promise<boolean> {
+  const { state, memory } = pass.engine;
+  const before = memory.queues.get(queue).active;
+  const left = (): number => Math.min(free(), most - (memory.queues.get(queue).active - before));
+  while (left() > 0) {
+    const candidates = state
+      .runnable(queue, Math.min(left(), CANDIDATES_MAX) + failed.size)
+      .filter((item) => !failed.has(item.iid));
+    if (candidates.length === 0) return false;
+    for (const item of candidates.slice(0, left())) {
+      if (!(await pass.guard({ item: item.item_id }, () => launch(pass, item)))) failed.add(item.iid);
     }
   }
+  return free() > 0;
 }
 
 const CANDIDATES_MAX = 1000;
@@ -55,19 +75,20 @@ async function launch(pass: Pass, item: ItemRow): Promise<void> {
   const { resourceLocks, executor } = spec;
   const run = state.runByNumber(item.rn);
   if (run.paused === 1) {
-    return state.change(item, {
+    state.change(item, {
       runnable: 0,
       blocked_on: pausedKey(item.rn),
       reason: 'QueuePaused',
       message: 'the run is paused',
     });
+    return passOn(pass, resourceLocks);
   }
   if (executor === 'approval') return ask(pass, item);
   const blocking = memory.locks.blocking(resourceLocks);
   if (blocking === undefined) {
     await fire(pass, item, run, spec);
     // Another one may share what this one took.
-    for (const lock of resourceLocks) if (typeof lock !== 'string') state.wakeWaiter(lock.key);
+    for (const lock of resourceLocks) if (typeof lock !== 'string') state.wakeWaiters(lock.key);
     return;
   }
   state.change(item, {
@@ -76,8 +97,7 @@ async function launch(pass: Pass, item: ItemRow): Promise<void> {
     reason: 'WaitingForLock',
     message: `waits for the lock ${blocking}`,
   });
-  // It was perhaps woken for another lock, which it does not take now: pass that chance on.
-  for (const lock of resourceLocks) if (memory.locks.blocking([lock]) === undefined) state.wakeWaiter(lockKey(lock));
+  passOn(pass, resourceLocks);
 }
 
 /** An approval holds no slot and no task: it waits for `orch approve` or `reject`, or for its deadline. */

@@ -12,6 +12,8 @@ interface Queue {
   active: number;
   /** The furthest place that was dispatched: where a new run begins, so that it waits for no older run to drain. */
   tag: number;
+  /** When it started an item last, counted in starts of all queues. */
+  startedLast: number;
   /** Starts that may happen now, and when that was counted. */
   tokens: number;
   countedAt: number;
@@ -21,6 +23,7 @@ export class Queues {
   readonly #state: StateStore;
   readonly #fallback: AdmittedQueue;
   readonly #queues = new Map<string, Queue>();
+  #starts = 0;
 
   /** `fallback` is the default queue, until somebody declares one of its name. */
   constructor(state: StateStore, fallback: AdmittedQueue) {
@@ -39,6 +42,7 @@ export class Queues {
       const known = this.#queues.get(name) ?? {
         active: 0,
         tag: this.#state.furthestTag(name),
+        startedLast: 0,
         tokens: Infinity,
         countedAt: 0,
       };
@@ -57,6 +61,12 @@ export class Queues {
 
   names(): string[] {
     return [...this.#queues.keys()];
+  }
+
+  /** `names`, the queue first that has the least at work, and of those the one that has waited longest. */
+  inTurn(names: readonly string[]): string[] {
+    const before = (a: Queue, b: Queue): number => a.active - b.active || a.startedLast - b.startedLast;
+    return names.toSorted((a, b) => before(this.get(a), this.get(b)));
   }
 
   get active(): number {
@@ -90,6 +100,7 @@ export class Queues {
     const queue = this.get(name);
     queue.active += 1;
     queue.tag = Math.max(queue.tag, tag);
+    queue.startedLast = ++this.#starts;
     queue.tokens -= 1;
   }
 

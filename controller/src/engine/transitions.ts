@@ -2,7 +2,7 @@
 import type { DigestSet } from '@pangolin/contracts/digest';
 import type { NeedsInput } from '@pangolin/contracts/needs-input';
 import { isCancellation, isTerminal, type Cancellation, type Phase, type Reason } from '@pangolin/contracts/reasons';
-import { DEFAULTS, lockKey } from '@pangolin/contracts/run';
+import { DEFAULTS, lockKey, type AdmittedLock } from '@pangolin/contracts/run';
 import { decideRetry, PARKS_MAX } from '../plan/retry.ts';
 import type { Verdict } from '../plan/verdicts.ts';
 import type { ItemChange, ItemRow, Products, RunRow } from '../store/state.ts';
@@ -114,7 +114,12 @@ export async function settleAttempt(
     if (verdict.status === 'done') state.addProducts(item.iid, outputs);
     finishItem(pass, item, run, { ...after, phase: verdict.status, reason: verdict.reason });
   }
-  for (const lock of spec.resourceLocks) state.wakeWaiter(lockKey(lock));
+  for (const lock of spec.resourceLocks) state.wakeWaiters(lockKey(lock));
+}
+
+/** An item that was perhaps woken for one of its locks does not take them now: those behind it get that chance. */
+export function passOn({ engine: { state, memory } }: Pass, locks: readonly AdmittedLock[]): void {
+  for (const lock of locks) if (memory.locks.blocking([lock]) === undefined) state.wakeWaiters(lockKey(lock));
 }
 
 /** An item that asks without end is no use to anybody. */
@@ -138,7 +143,10 @@ export function cancelRun(pass: Pass, run: RunRow, cancel: Cancel): void {
   pass.event(run.run_id, { kind: 'run.cancelled', reason, ...(comment !== undefined && { comment }) }, actor);
   state.cancelRun(run.rn, reason);
   if (run.open_ended === 1) state.closeRun(run.rn);
-  for (const item of state.openItems(run.rn)) if (item.on_exit === 0) cancelItem(pass, item, run, cancel, true);
+  const open = state.openItems(run.rn).filter((item) => item.on_exit === 0);
+  for (const item of open) cancelItem(pass, item, run, cancel, true);
+  // Only onExit items are left that may wait for one of these; what holds a task still settles them itself.
+  if (run.exits > 0) for (const item of open) if (item.task === null) settleDependents(pass, item, run);
   memory.touched.add(run.rn);
 }
 
@@ -162,6 +170,7 @@ function closeItem(pass: Pass, item: ItemRow, end: End): void {
   });
   pass.engine.memory.touched.add(item.rn);
   pass.endings.push(item.iid);
+  if (item.runnable === 1) passOn(pass, specOf(item).resourceLocks);
 }
 
 /** A person or the deadline has decided an approval. */

@@ -80,7 +80,7 @@ CREATE TABLE IF NOT EXISTS item (
   UNIQUE (rn, item_id)
 );
 CREATE INDEX IF NOT EXISTS item_ready ON item (queue, rank, iid) WHERE runnable = 1;
-CREATE INDEX IF NOT EXISTS item_blocked ON item (blocked_on, rank, iid) WHERE blocked_on IS NOT NULL;
+CREATE INDEX IF NOT EXISTS item_blocked ON item (blocked_on, queue, rank, iid) WHERE blocked_on IS NOT NULL;
 CREATE INDEX IF NOT EXISTS item_order ON item (rn);
 CREATE INDEX IF NOT EXISTS item_due ON item (due_at) WHERE due_at IS NOT NULL;
 CREATE UNIQUE INDEX IF NOT EXISTS item_task ON item (task) WHERE task IS NOT NULL;

@@ -551,12 +551,20 @@ export class StateStore {
     return this.#run('DELETE FROM edge_group WHERE dst = ? AND grp = ?', dst, grp).changes === 1;
   }
 
-  /** Lets the first item that waits for `lock` try again. */
-  wakeWaiter(lock: string): ItemRow | undefined {
-    const row = this.#one('SELECT * FROM item WHERE blocked_on = ? ORDER BY rank, iid LIMIT 1', lock) as
-      ItemRow | undefined;
-    if (row) this.#run('UPDATE item SET blocked_on = NULL, runnable = 1 WHERE iid = ?', row.iid);
-    return row;
+  /** Lets the first item of each queue that waits for `lock` try again: a queue that is held back holds no other one back. */
+  wakeWaiters(lock: string): void {
+    // From one queue to the next by the index, however many wait in each.
+    this.#run(
+      `WITH RECURSIVE waiting (queue) AS (
+         SELECT min(queue) FROM item WHERE blocked_on = @lock
+         UNION ALL
+         SELECT (SELECT min(queue) FROM item WHERE blocked_on = @lock AND queue > waiting.queue)
+         FROM waiting WHERE queue IS NOT NULL)
+       UPDATE item SET blocked_on = NULL, runnable = 1 WHERE iid IN (
+         SELECT (SELECT iid FROM item WHERE blocked_on = @lock AND queue = waiting.queue ORDER BY rank, iid LIMIT 1)
+         FROM waiting WHERE queue IS NOT NULL)`,
+      { lock },
+    );
   }
 
   wakeBlocked(blockedOn: string): void {

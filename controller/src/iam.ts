@@ -22,10 +22,11 @@ export type Principal = 'submitter' | 'controller' | 'execution' | 'sealer' | 'a
 export const names = [
   ...['partition', 'region', 'account', 'bucket', 'prefix', 'lock_bucket', 'lock_prefix'],
   ...['data_key_arn', 'seal_key_arn', 'attest_key_arn', 'cluster', 'execution_role_arn', 'repository_arn', 'log_group'],
+  'queue_arn',
 ] as const;
 export type Name =
   | 'partition' | 'region' | 'account' | 'bucket' | 'prefix' | 'lock_bucket' | 'lock_prefix'
-  | 'data_key_arn' | 'seal_key_arn' | 'attest_key_arn' | 'cluster' | 'execution_role_arn' | 'repository_arn' | 'log_group'; // prettier-ignore
+  | 'data_key_arn' | 'seal_key_arn' | 'attest_key_arn' | 'cluster' | 'execution_role_arn' | 'repository_arn' | 'log_group' | 'queue_arn'; // prettier-ignore
 
 type Conditions = Readonly<Record<string, Readonly<Record<string, string | readonly string[]>>>>;
 
@@ -103,6 +104,7 @@ export const principals: Readonly<Record<Principal, { readonly what: string; rea
       allow('HandOverToTasks', ['iam:PassRole'], ['${execution_role_arn}'], {
         StringEquals: { 'iam:PassedToService': 'ecs-tasks.amazonaws.com' },
       }),
+      allow('TakeNotifications', ['sqs:ReceiveMessage', 'sqs:DeleteMessage'], ['${queue_arn}']),
       allow('SignStatements', ['kms:Sign', 'kms:GetPublicKey'], ['${attest_key_arn}']),
       allow('ReadSecrets', ['secretsmanager:GetSecretValue'], [
         'arn:${partition}:secretsmanager:${region}:${account}:secret:pangolin/*',

@@ -35,7 +35,7 @@ const given: Record<Name, string> = {
   lock_prefix: '', data_key_arn: 'arn:aws:kms:eu-central-1:123456789012:key/data', seal_key_arn: 'arn:aws:kms:eu-central-1:123456789012:key/seal',
   attest_key_arn: 'arn:aws:kms:eu-central-1:123456789012:key/attest', cluster: 'pangolin',
   execution_role_arn: 'arn:aws:iam::123456789012:role/pangolin-execution', repository_arn: 'arn:aws:ecr:eu-central-1:123456789012:repository/worker',
-  log_group: '/pangolin',
+  log_group: '/pangolin', queue_arn: 'arn:aws:sqs:eu-central-1:123456789012:pangolin',
 }; // prettier-ignore
 
 test('every policy is a document that AWS takes, and a name that is missing leaves its statement out', () => {
@@ -77,12 +77,13 @@ const questions: readonly (readonly [Principal, readonly (readonly [string, stri
      ['s3:DeleteObject', object('inbox/x.json')], ['s3:GetObject', object('runs/r/evidence/events.jsonl')], ['s3:GetObject', object('tasks/t/task.json')],
      ['s3:GetObject', object('cas/sha256/aa/aa')], ['s3:ListBucket', 'arn:aws:s3:::work'], ['s3:GetObject', 'arn:aws:s3:::work/other/receipts/x.json'], ['kms:Sign', given.seal_key_arn]]],
   ['controller',
-    [['s3:PutObject', object('runs/r/status.json')], ['s3:DeleteObject', object('inbox/x.json')], ['ecs:RunTask', definition], ['ecs:StopTask', task],
+    [['s3:PutObject', object('runs/r/status.json')], ['s3:DeleteObject', object('inbox/x.json')], ['ecs:RunTask', definition], ['ecs:StopTask', task], ['sqs:ReceiveMessage', given.queue_arn],
      ['iam:PassRole', given.execution_role_arn], ['secretsmanager:GetSecretValue', 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:pangolin/key-AbCdEf']],
     [['s3:DeleteObject', object('runs/r/evidence/events.jsonl')], ['s3:DeleteObject', object('cas/sha256/aa/aa')], ['s3:DeleteObject', object('log/checkpoint')],
      ['s3:PutObject', worm('anchors/v1/x')], ['ecs:RunTask', 'arn:aws:ecs:eu-central-1:123456789012:task-definition/other:1'],
      ['ecs:StopTask', 'arn:aws:ecs:eu-central-1:123456789012:task/other/0123'], ['iam:PassRole', 'arn:aws:iam::123456789012:role/admin'],
-     ['secretsmanager:GetSecretValue', 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:other'], ['kms:Sign', given.seal_key_arn], ['s3:GetObject', 'arn:aws:s3:::work/other/x']]],
+     ['secretsmanager:GetSecretValue', 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:other'], ['kms:Sign', given.seal_key_arn], ['s3:GetObject', 'arn:aws:s3:::work/other/x'],
+     ['sqs:SendMessage', given.queue_arn]]],
   ['execution',
     [['ecr:BatchGetImage', given.repository_arn], ['logs:PutLogEvents', 'arn:aws:logs:eu-central-1:123456789012:log-group:/pangolin:log-stream:x']],
     [['ecr:BatchGetImage', 'arn:aws:ecr:eu-central-1:123456789012:repository/other'], ['ecr:PutImage', given.repository_arn],

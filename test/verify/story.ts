@@ -14,6 +14,9 @@ import {
 
 const set = (digest: string) => ({ sha256: digest });
 
+/** What the item asks that does. */
+const QUESTION = { question: 'Which?', options: ['red', 'blue'], context: { seen: 2 }, partial_state: [1] };
+
 export interface Story {
   readonly files: Files;
   readonly plan: Json;
@@ -22,8 +25,14 @@ export interface Story {
 /**
  * A full bundle. @param runId also makes its contents differ from those of other runs.
  * @param more further products of the last item.
+ * @param answer there is another item, which asks: what is answered, instead of what a person would.
  */
-export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<string, string>> = {}): Story {
+export function tell(
+  keys: ForgeKeys,
+  runId = 'run-1',
+  more: Readonly<Record<string, string>> = {},
+  answer?: (honest: Json) => Json,
+): Story {
   const pipeline = {
     blocks: [
       { command: 'make', kind: 'script' },
@@ -84,6 +93,7 @@ export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<str
         },
       }),
       item('publish', ['apply', 'lint']),
+      ...(answer ? [item('ask', [])] : []),
     ],
   };
   const statement = (folder: 'dispatch' | 'provenance', value: Json): string => {
@@ -99,7 +109,7 @@ export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<str
     events.push({ runId, actor, ...body });
   };
   const manifests = new Map<string, Json>();
-  const fire = (itemId: string, attempt: number, inputs: Json = {}): void => {
+  const fire = (itemId: string, attempt: number, inputs: Json = {}, given?: string): void => {
     const planned: Json = plan.items.find(({ id }) => id === itemId)!;
     const { network, cpuMillis, params, shape, subagent, capabilities, env } = planned;
     const manifest = {
@@ -115,6 +125,7 @@ export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<str
       ...(subagent && { shape, subagent, capabilities, env }),
       inputs,
       ...(params && { params: set(sha(jcs(params))) }),
+      ...(given && { answer: set(given) }),
       limits: { timeoutMs: 60_000, graceMs: 1000 },
       sandbox: {
         asked: { ...(network && { network }), ...(cpuMillis && { cpuMillis }) },
@@ -134,7 +145,14 @@ export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<str
       predicate: manifest,
     });
     manifests.set(itemId, { manifest, dispatch, params });
-    emit({ kind: 'item.fired', itemId, attempt, dispatch: set(dispatch), inputs });
+    emit({
+      kind: 'item.fired',
+      itemId,
+      attempt,
+      dispatch: set(dispatch),
+      ...(given && { answer: set(given) }),
+      inputs,
+    });
   };
   const reconcile = (
     itemId: string,
@@ -159,8 +177,8 @@ export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<str
           itemId,
           attempt,
           manifest: dispatch,
-          status: status === 'done' ? 'succeeded' : 'failed',
-          ...(status !== 'done' && { reason }),
+          status: { done: 'succeeded', waiting: 'needs_input' }[status] ?? 'failed',
+          ...(status === 'waiting' ? { needsInput: QUESTION } : status !== 'done' && { reason }),
           partial: status !== 'done',
           startedAt: '2026-03-01T10:00:00.000Z',
           finishedAt: '2026-03-01T10:00:00.500Z',
@@ -258,10 +276,19 @@ export function tell(keys: ForgeKeys, runId = 'run-1', more: Readonly<Record<str
   });
   const result = { 'outputs/result.bin': `\u0000binary of ${runId}`, ...more };
   reconcile('apply', 'done', 'Succeeded', result, `egress of ${runId}\n`);
+  if (answer) {
+    fire('ask', 1);
+    reconcile('ask', 'waiting', 'WaitingForInput', {});
+    const { context: _context, ...question } = QUESTION;
+    const told = blob(jcs(answer({ schema: 'answer/1', attempt: 1, ...question, answer: 'blue' })));
+    emit({ kind: 'item.answered', itemId: 'ask', attempt: 1, answer: set(told), reason: 'Answered' }, 'human:alice');
+    fire('ask', 2, {}, told);
+    reconcile('ask', 'done', 'Succeeded', {});
+  }
   emit({
     kind: 'run.completed',
     status: 'failed',
-    counts: { done: 2, failed: 1, skipped: 1, cancelled: 0, denied: 0 },
+    counts: { done: answer ? 3 : 2, failed: 1, skipped: 1, cancelled: 0, denied: 0 },
   });
   const log = logOf(renumber(events));
   files.set('events.jsonl', log).set('seal.sigstore.json', sealOf(keys, log));
@@ -276,6 +303,7 @@ function materials({
   env = [],
   workspace,
   params,
+  answer,
   inputs,
 }: Json): { name: string; digest: { sha256: string } }[] {
   return [
@@ -286,6 +314,7 @@ function materials({
     ...env.map((each: Json) => ({ name: `env:${each.ref}`, digest: set(each.sha256) })),
     ...(workspace ? [{ name: 'workspace', digest: set(workspace.sha256) }] : []),
     ...(params ? [{ name: 'params', digest: params }] : []),
+    ...(answer ? [{ name: 'answer', digest: answer }] : []),
     ...Object.keys(inputs)
       .sort()
       .map((key) => ({ name: `input:${key}`, digest: set(inputs[key].sha256) })),

@@ -42,6 +42,8 @@ export interface Attempt {
   readonly attempt: number;
   readonly firedLine: number;
   reconciledLine?: number;
+  /** Of the answer, when it asked and somebody answered. */
+  answeredLine?: number;
   /** Digest of the worker's output.json, when there was one. */
   result?: Sha256;
 }
@@ -334,6 +336,7 @@ export class Replay {
       refuse(`${where}: ${quote(event.itemId)} may not go on without an answer`);
     }
     this.#blobs.add(event.answer.sha256);
+    this.#attempts.findLast(({ itemId }) => itemId === event.itemId)!.answeredLine = event.seq;
     this.#move(event.itemId, item, 'waiting');
     item.answer = event.answer.sha256;
   }

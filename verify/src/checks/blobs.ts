@@ -4,6 +4,7 @@ import { sha256, type Sha256 } from '@pangolin/contracts/digest';
 import { DEPENDENCY_DOCUMENT_BYTES_MAX } from '@pangolin/contracts/dependency-document';
 import { OUTPUT_JSON_BYTES_MAX } from '@pangolin/contracts/limits';
 import { pinsOf } from '@pangolin/contracts/pins';
+import { answerProblem } from '../answer.ts';
 import type { Context } from '../context.ts';
 import { describe } from '../facts.ts';
 import { quote, refuse } from '../refusal.ts';
@@ -70,6 +71,7 @@ export const blobs: Check = {
     for (const attempt of replay.attempts) {
       const result = await checkResult(context, attempt);
       if (result) results.push(result);
+      await checkAnswer(context, attempt, result);
     }
     context.blobs = { present: present.blobs, withheld: named.size - present.blobs };
     context.statements = { present: present.statements, withheld: statements - present.statements, signed: 0 };
@@ -148,4 +150,16 @@ async function checkResult(context: Context, attempt: Attempt): Promise<WorkerRe
   const problem = resultProblem(result, fired, reconciled!);
   if (problem !== undefined) refuse(`${nameOf(attempt)}: the result ${problem}`);
   return result;
+}
+
+async function checkAnswer(context: Context, attempt: Attempt, asked: WorkerResult | undefined): Promise<void> {
+  if (attempt.answeredLine === undefined) return;
+  const event = readLine(context.lines!, attempt.answeredLine);
+  if (event.kind !== 'item.answered') throw new TypeError('an attempt points at lines of other kinds');
+  const name = bundleFile.blob(event.answer.sha256);
+  const size = context.files.get(name);
+  if (size === undefined) return;
+  if (size > OUTPUT_JSON_BYTES_MAX) refuse(`${quote(name)} is too large for an answer`);
+  const problem = answerProblem(await context.reader.read(name), event, asked);
+  if (problem !== undefined) refuse(`${nameOf(attempt)}: the answer ${problem}`);
 }

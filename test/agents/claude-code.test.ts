@@ -181,7 +181,7 @@ describe('Claude Code on docker', { skip: await skip() }, () => {
 
   test('settings, hooks and MCP servers of the repository run only where the subagent grants it', () => {
     const marks = /HOOK-SESSION|HOOK-TOOL|MCP-STARTED/;
-    for (const id of ['test', 'fix']) assert.doesNotMatch(patchOf(id), marks);
+    for (const id of ['test', 'fix', 'protocol', 'command']) assert.doesNotMatch(patchOf(id), marks, id);
     for (const mark of ['HOOK-SESSION', 'HOOK-TOOL', 'MCP-STARTED']) assert.ok(patchOf('granted').includes(mark), mark);
     const says = (words: string) =>
       new Set(requests.filter((each) => each.words === words).flatMap((each) => each.says));

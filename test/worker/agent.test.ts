@@ -1,6 +1,6 @@
 /** Agent blocks in the bundled worker: what an agent gets, what it may leave, and what is made of its end. */
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { build } from 'esbuild';
@@ -97,6 +97,31 @@ test('a link of the workspace does not lead a capability out of it', async () =>
     capabilities: [{ files: { 'tools/evil': { text: 'x' } } }],
   });
   assert.deepEqual([output.reason, /tools is in the way/.test(output.message ?? '')], ['StageFailed', true]);
+});
+
+test('configuration that starts programs is away from agents that cannot be told, and back for the patch', async () => {
+  const outside = join(scratch, 'config-outside');
+  mkdirSync(outside);
+  const config = { '.claude/settings.json': 'theirs\n', '.mcp.json': 'theirs\n', '.claude/skills/a.md': 'kept\n' };
+  const show = 'find .claude .mcp.json -type f 2>/dev/null | sort';
+  const hidden = await start(sh(show), { files: config });
+  assert.equal(hidden.printed, '.claude/skills/a.md');
+  assert.equal(hidden.patch ?? '', '');
+  const granted = await start(sh(show, { repositoryConfig: true }), { files: config });
+  assert.equal(granted.printed, '.claude/settings.json\n.claude/skills/a.md\n.mcp.json');
+  const capability = { files: { '.mcp.json': { text: 'ours' } } };
+  const meant = await start(sh('cat .mcp.json'), { files: config, capabilities: [capability] });
+  assert.equal(meant.printed, 'ours');
+  const own = await start(sh('echo mine > .mcp.json; rm -r .claude'), { files: config });
+  assert.match(own.patch ?? '', /^\+mine$/m);
+  assert.doesNotMatch(own.patch ?? '', /settings\.json/, 'what it did not see it has not deleted');
+  // What it puts in the way leads nobody out of the workspace.
+  const link = await start(sh(`rm -r .claude; ln -s ${outside} .claude`), { files: config });
+  assert.match(link.notes, /\.claude\/settings\.json of the workspace could not be put back/);
+  assert.deepEqual(readdirSync(outside), []);
+  const linked = await start(sh('ls -A'), { files: {}, links: { '.claude': outside } });
+  assert.doesNotMatch(linked.printed, /\.claude/);
+  assert.equal(linked.patch ?? '', '');
 });
 
 test('an agent has a home of its own that no block before it has touched', async () => {

@@ -9,7 +9,7 @@ export const apply = command({
       alias: 'f',
       required: true,
       description:
-        'Folder with Pipeline, Subagent, Capability and EnvBundle files; each folder in `capabilities/` is one.',
+        'Folder with Pipeline, Subagent, Shape, Capability and EnvBundle files; each folder in `capabilities/` is one.',
     },
     'dry-run': { type: 'boolean', description: 'Print what would change, and change nothing.' },
     actor: { type: 'string', description: 'Who registers: human:NAME, agent:NAME or service:NAME. Else human:<you>.' },

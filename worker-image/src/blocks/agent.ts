@@ -16,6 +16,7 @@ import { claudeCode } from '../runtimes/claude-code.ts';
 import { command } from '../runtimes/command.ts';
 import type { AgentJob, AgentRun, Runtime } from '../runtimes/runtime.ts';
 import { layFile } from '../stage/overlay.ts';
+import { hideRepositoryConfig } from '../stage/repository-config.ts';
 import { own } from '../stage/workspace.ts';
 import type { BlockOutcome } from './block.ts';
 import { missingContext } from './context.ts';
@@ -35,7 +36,16 @@ export async function runAgent(block: AgentBlock, index: number, attempt: Attemp
   if (missing) return { failure: missing };
   const job = await jobOf(subagent, index, attempt);
   const start = await runtimes[subagent.runtime.kind]();
-  return await runIn(job, await start(job), block, index, attempt);
+  const run = await start(job);
+  // Claude Code is told by its own options; nothing is known of what the others obey.
+  if (subagent.repositoryConfig === true || subagent.runtime.kind === 'claude-code')
+    return await runIn(job, run, block, index, attempt);
+  const restore = await hideRepositoryConfig(places, equipment.files, `config-${index}`);
+  try {
+    return await runIn(job, run, block, index, attempt);
+  } finally {
+    for (const path of await restore()) attempt.log.worker(`${path} of the workspace could not be put back`);
+  }
 }
 
 async function jobOf(subagent: Subagent, index: number, attempt: Attempt): Promise<AgentJob> {

@@ -12,7 +12,7 @@ import type { AdmittedPattern, AdmittedTemplate } from '@pangolin/contracts/patt
 import type { AdmittedItem, AdmittedRun, Extension } from '@pangolin/contracts/run';
 import { planRun } from '@pangolin/controller/plan/patterns/patterns';
 import { readExtension, readPlan } from '@pangolin/verify/plan';
-import { Replay } from '@pangolin/verify/replay';
+import { Replay } from '@pangolin/verify/replay/replay';
 import { checkEnd, checkNow } from './invariants.ts';
 import { admittedItem, admittedRun, World, type Fate } from './world.ts';
 

@@ -13,7 +13,7 @@ import { isTerminal } from '@pangolin/contracts/reasons';
 import type { AdmittedItem, AdmittedRun } from '@pangolin/contracts/run';
 import type { RunRow } from '@pangolin/controller/store/state';
 import { readPlan } from '@pangolin/verify/plan';
-import { Replay } from '@pangolin/verify/replay';
+import { Replay } from '@pangolin/verify/replay/replay';
 import { checkEnd, checkNow, checkTogether } from './invariants.ts';
 import { admittedItem, admittedRun, World, type Fate } from './world.ts';
 

@@ -8,7 +8,7 @@ import type { LogLines } from './log-lines.ts';
 import type { Plan } from './plan.ts';
 import type { ProofDocument } from './proof/document.ts';
 import type { ItemStory } from './proof/item-story.ts';
-import type { ReplayResult } from './replay.ts';
+import type { ReplayResult } from './replay/result.ts';
 import type { DependencyEvidence, Fact, Finding, FindingCode, HeadSpacing } from './report.ts';
 import type { SigstoreFile } from './sigstore-file.ts';
 import type { Trust, TrustedKey, TrustedLogKey } from './trust-file.ts';

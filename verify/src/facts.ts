@@ -1,7 +1,7 @@
 /** Who observed what, for the report: a signature says who passed a fact on, not who saw it happen. */
 import { plural } from './checks/check.ts';
 import type { Context } from './context.ts';
-import type { Attempt, ReplayResult } from './replay.ts';
+import type { Attempt, ReplayResult } from './replay/result.ts';
 import { quote } from './refusal.ts';
 import type { WorkerResult } from './result.ts';
 import type { DispatchStatement } from './statements.ts';

@@ -1,7 +1,7 @@
 /** What a verification answers. The JSON form is this, as it is. */
 import type { DependencyFormat } from '@pangolin/contracts/dependency-document';
 import type { Sha256 } from '@pangolin/contracts/digest';
-import type { Counts } from './replay.ts';
+import type { Counts } from './replay/result.ts';
 
 export const REPORT_SCHEMA = 'pangolin-verify-report/1';
 

@@ -5,7 +5,7 @@ import { sigstoreBundleBytes } from '@pangolin/contracts/sigstore-bundle';
 import type { Context } from '../context.ts';
 import { checkKeyUse } from '../key-use.ts';
 import { lack, quote, refuse } from '../refusal.ts';
-import type { Attempt } from '../replay.ts';
+import type { Attempt } from '../replay/result.ts';
 import {
   isLowS,
   isSigned,

@@ -9,7 +9,7 @@ import type { Context } from '../context.ts';
 import { describe } from '../facts.ts';
 import { quote, refuse } from '../refusal.ts';
 import { readDependencies } from '../dependency-document.ts';
-import type { Attempt, DependencyProduct, ReplayResult } from '../replay.ts';
+import type { Attempt, DependencyProduct, ReplayResult } from '../replay/result.ts';
 import { readResult, resultProblem, type WorkerResult } from '../result.ts';
 import {
   dispatchProblem,

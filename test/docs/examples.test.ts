@@ -13,7 +13,9 @@ const root = dirname(dirname(import.meta.dirname));
 const pages = [...globSync('docs/*.md', { cwd: root }), 'README.md', 'ARCHITECTURE.md', 'worker-image/README.md'];
 
 const readAny = (bytes: Buffer, file: string) =>
-  (/^(compute|egress|evidence|git|secrets):/m.test(bytes.toString()) ? readConfig(bytes, file) : undefined) ??
+  (/^(compute|egress|evidence|git|notifications|secrets):/m.test(bytes.toString())
+    ? readConfig(bytes, file)
+    : undefined) ??
   readRegistered(bytes, file) ??
   readQueue(bytes, file) ??
   readSchedule(bytes, file) ??

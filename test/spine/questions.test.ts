@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Answer } from '@pangolin/contracts/needs-input';
-import { blocks, Deployment, ends, outputs, runOf, script, type Result } from './harness.ts';
+import { blocks, Deployment, ends, outputs, repository, runOf, script, type Result } from './harness.ts';
 import { poll } from './poll.ts';
 
 let deployment: Deployment;
@@ -120,3 +120,37 @@ async function answerOf(id: string): Promise<Answer> {
   assert.equal(code, 0, stderr);
   return JSON.parse(readFileSync(join(to, 'answer.json'), 'utf8')) as Answer;
 }
+
+test('the example of a release asks, waits for an approval, and publishes', async () => {
+  const controller = deployment.serve();
+  const cli = async (...args: string[]): Promise<void> => {
+    const { code, stderr } = await deployment.cli(...args);
+    assert.equal(code, 0, stderr);
+  };
+  const reached = async (id: string, reason: string): Promise<void> => {
+    await poll(`${id} is ${reason}`, async () => {
+      const status = await deployment.status('release').catch(() => undefined);
+      return status?.items.find((each) => each.id === id)?.reason === reason;
+    });
+  };
+  await cli('orch', 'submit', join(repository, 'examples', 'release.yaml'));
+  await reached('version', 'WaitingForInput');
+  await cli('orch', 'answer', 'release/version', 'minor');
+  await reached('publish-ok', 'WaitingForApproval');
+  await cli('orch', 'approve', 'release/publish-ok', '--reason', 'looks right');
+  await poll('the run is sealed', async () => (await deployment.status('release')).sealedAt !== undefined);
+  await controller.stop();
+  const status = await deployment.status('release');
+  assert.equal(status.phase, 'succeeded');
+  assert.deepEqual(ends(status), {
+    version: 'done Succeeded 2',
+    'publish-ok': 'done Approved 0',
+    publish: 'done Succeeded 1',
+    'held-back': 'skipped DependencyFailed 0',
+    'clean-up': 'done Succeeded 1',
+  });
+  const to = join(deployment.dir, 'published');
+  await cli('orch', 'outputs', 'release/publish', '--to', to);
+  assert.equal(readFileSync(join(to, 'published.txt'), 'utf8'), '"answer":"minor"\n');
+  await deployment.verified('release');
+});

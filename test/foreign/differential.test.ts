@@ -98,6 +98,17 @@ function cosign(tsa: boolean): Judge {
   };
 }
 
+function sigstoreGo(): Judge {
+  const place = mkdtempSync(join(dir, 'sigstore-go-'));
+  writeFileSync(join(place, 'seal.pub'), sealKey.export({ type: 'spki', format: 'pem' }));
+  writeFileSync(join(place, 'root.json'), JSON.stringify(trustedRoot()));
+  const flags = ['-publicKey', 'seal.pub', '-trustedrootJSONpath', 'root.json', '-requireCTlog=false'];
+  return (files) => {
+    for (const name of [SEAL, EVENTS]) writeFileSync(join(place, name), files.get(name)!);
+    return foreign('sigstore-go-verification', [...flags, '-artifact', EVENTS, SEAL], { cwd: place }).ok;
+  };
+}
+
 async function holds(files: Files, trust: TrustDocument): Promise<boolean> {
   return exitCodeOf(await verifyBundle(memoryReader(files), trust)) === 0;
 }
@@ -131,7 +142,8 @@ function* keyless(): Generator<Mutant> {
   for (const mutant of base64FieldMutants(stamped)) if (mutant.name.startsWith('seal')) yield mutant;
 }
 
-test('what holds, holds for sigstore-js, cosign and us', { skip }, async () => {
+test('what holds, holds for sigstore-js, sigstore-go, cosign and us', { skip }, async () => {
+  assert.equal(sigstoreGo()(stamped), true);
   for (const [tsa, files] of [
     [true, stamped],
     [false, plain],
@@ -157,6 +169,10 @@ test('whatever sigstore-js refuses of what the operator bent, we refuse', async 
 test('whatever cosign refuses, we refuse', { skip }, async (t) => {
   await compare(t, cosign(true), trusting(true), keyless(), { stride: 101, atLeast: 15 });
   await compare(t, cosign(false), trusting(false), sealMutants(keys, plain), { stride: 13, atLeast: 8 });
+});
+
+test('whatever sigstore-go refuses of what a stranger changed, we refuse', { skip }, async (t) => {
+  await compare(t, sigstoreGo(), trusting(true), keyless(), { stride: 97, atLeast: 15 });
 });
 
 test('every seal that we make, whatever the size of the log, holds for sigstore-js', () => {

@@ -32,6 +32,8 @@ test('a whole bundle verifies, and the report says what that means', async () =>
   // The workspace is in the plan and was not exported.
   assert.deepEqual(report.blobs, { present: 17, withheld: 1 });
   assert.deepEqual(report.run?.counts, { done: 2, failed: 1, skipped: 1, cancelled: 0, denied: 0 });
+  const agents = report.facts.filter(({ observer }) => observer === 'agent').map(({ statement }) => statement);
+  assert.match(agents.join('\n'), /turns, tokens and cost of 4 agent blocks[^]*4 intents and 4 signals/);
   assert.deepEqual(new Set(report.facts.map(({ observer }) => observer)), new Set(['controller', 'worker', 'agent']));
   assert.deepEqual(
     report.findings.map(({ code }) => code),

@@ -34,6 +34,9 @@ export function describe(
       `${plural(results.length, 'result')} over ${plural(blocks, 'block')}: exit codes and durations are the worker's word.`,
     );
   }
+  const usages = results.reduce((sum, result) => sum + result.usages, 0);
+  if (usages > 0)
+    fact('agent', `Model, turns, tokens and cost of ${plural(usages, 'agent block')} are the words of the agents.`);
   const said = results.flatMap(({ asserted }) => asserted ?? []);
   if (said.length > 0) {
     const total = (lists: readonly (readonly unknown[] | undefined)[]): number =>

@@ -20,6 +20,8 @@ export interface WorkerResult {
   /** What the blocks say of their own work. */
   readonly asserted?: Asserted;
   readonly blocks: number;
+  /** Blocks whose agents say what they used. */
+  readonly usages: number;
   /** What its blocks ask, where they do. */
   readonly needsInput?: unknown;
 }
@@ -65,11 +67,24 @@ export function readResult(what: string, bytes: Buffer): WorkerResult {
   if (value.products.patch !== undefined) products.set('patch', digestIn(value.products.patch));
   for (const [path, ref] of Object.entries(value.products.outputs)) products.set(`outputs/${path}`, digestIn(ref));
   const { runId, itemId, attempt, manifest, status, needsInput } = value;
-  const blocks = Array.isArray(value.blocks) ? value.blocks.length : 0;
+  const list: unknown[] = Array.isArray(value.blocks) ? value.blocks : [];
+  const blocks = list.length;
+  const usages = list.filter((block) => isObject(block) && isObject(block.usage)).length;
   const problem = value.asserted === undefined ? undefined : asserted(value.asserted);
   if (problem !== undefined) refuse(`what the blocks say in ${quote(what)}${problem}`);
   const said = value.asserted as Asserted | undefined;
-  return { runId, itemId, attempt, manifest, status, products, blocks, needsInput, ...(said && { asserted: said }) };
+  return {
+    runId,
+    itemId,
+    attempt,
+    manifest,
+    status,
+    products,
+    blocks,
+    usages,
+    needsInput,
+    ...(said && { asserted: said }),
+  };
 }
 
 const digestIn = (ref: unknown): unknown => (isObject(ref) ? ref.sha256 : undefined);

@@ -239,6 +239,20 @@ test('approvals wait for a person and hold nothing; both decisions are sealed', 
   await deployment.verified('ask');
 });
 
+test('a queue that is dropped together with its run is there for it', async () => {
+  deployment.drop('a-run.json', runOf('early', repository, [{ id: 'a', ...ok }], { queue: 'zz-late' }));
+  const queue = {
+    apiVersion: 'pangolin.dev/v1',
+    kind: 'Queue',
+    metadata: { name: 'zz-late' },
+    spec: { concurrency: 1 },
+  };
+  deployment.drop('z-queue.json', queue);
+  await deployment.settle();
+  assert.deepEqual(deployment.receipt('a-run.json')?.errors, []);
+  assert.equal((await deployment.status('early')).phase, 'succeeded');
+});
+
 test('a queue is declared by a file, a paused one starts nothing, and an unknown one refuses the run', async () => {
   const queue = (spec: object): object => ({
     apiVersion: 'pangolin.dev/v1',

@@ -17,6 +17,8 @@ import { mapBounded } from '@pangolin/contracts/map-bounded';
 const ADMIT_PARALLEL = 16;
 /** A file that was written to this recently may still be growing. */
 const SETTLE_MS = 250;
+/** How often a run of an unknown queue is looked at while other files are on their way in. */
+const QUEUE_LOOKS_MAX = 4;
 
 /** What a file under inbox/ can be, checked and pinned. */
 export type Document =
@@ -68,6 +70,8 @@ export class Admission {
   readonly #changed = new Set<string>([INBOX, CONTROL]);
   /** Keys that are being read, or read and not acknowledged yet. */
   readonly #taken = new Set<string>();
+  /** File → how often it has been read for a queue that was not there. */
+  readonly #looks = new Map<string, number>();
   #ready: Submission[] = [];
 
   constructor(store: ObjectStore, admit: Admit) {
@@ -141,6 +145,7 @@ export class Admission {
     try {
       if (prefix === INBOX && !(await this.#settled(key))) return this.#later(engine, key);
       const submission = await this.#understand(prefix, key);
+      if (this.#mayComeLater(submission)) return this.#later(engine, key);
       this.#ready.push(submission);
       engine.wake();
     } catch (error) {
@@ -148,6 +153,20 @@ export class Admission {
       engine.log.warn({ key, err: error }, `a submission could not be read yet: ${messageOf(error)}`);
       this.#later(engine, key);
     }
+  }
+
+  /** A queue that is dropped together with its runs, in whatever order they are read, is declared before they are judged. */
+  #mayComeLater(submission: Submission): boolean {
+    const { key } = submission;
+    const looks = this.#looks.get(key) ?? 0;
+    const isUnknown = submission.kind === 'rejected' && submission.problems.some(({ code }) => code === 'UnknownQueue');
+    // Once in any case: the queue may have come while this file was read.
+    if (!isUnknown || looks >= QUEUE_LOOKS_MAX || (looks > 0 && this.#taken.size === 1)) {
+      this.#looks.delete(key);
+      return false;
+    }
+    this.#looks.set(key, looks + 1);
+    return true;
   }
 
   #later(engine: Engine, key: string): void {

@@ -17,6 +17,7 @@ const SERVICES = {
   Kms: ec2.InterfaceVpcEndpointAwsService.KMS,
   Logs: ec2.InterfaceVpcEndpointAwsService.CLOUDWATCH_LOGS,
   Secrets: ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER,
+  Sqs: ec2.InterfaceVpcEndpointAwsService.SQS,
   Sts: ec2.InterfaceVpcEndpointAwsService.STS,
 } as const;
 

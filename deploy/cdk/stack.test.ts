@@ -74,7 +74,7 @@ test('nothing comes in but to the endpoints and the state', () => {
   const endpoints = Object.values(template.findResources('AWS::EC2::VPCEndpoint')).map(({ Properties }) =>
     JSON.stringify((Properties as { ServiceName: unknown }).ServiceName),
   );
-  for (const service of ['s3', 'ecr.api', 'ecr.dkr', 'ecs', 'kms', 'logs', 'secretsmanager', 'sts']) {
+  for (const service of ['s3', 'ecr.api', 'ecr.dkr', 'ecs', 'kms', 'logs', 'secretsmanager', 'sqs', 'sts']) {
     assert.ok(endpoints.some((each) => each.includes(`.${service}"`)), service);
   } // prettier-ignore
 });

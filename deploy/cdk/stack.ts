@@ -11,6 +11,7 @@ import {
   aws_kms as kms,
   aws_logs as logs,
   aws_s3 as s3,
+  aws_sqs as sqs,
   type StackProps,
 } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
@@ -45,6 +46,8 @@ export class PangolinStack extends Stack {
     const [sealKey, attestKey] = [signing('SealKey', 'Closes runs'), signing('AttestKey', 'Signs statements')];
     const { bucket, lockBucket } = this.#buckets(dataKey);
 
+    const queue = this.#notifications(bucket);
+
     const network = networkOf(this);
     const cluster = new ecs.Cluster(this, 'Cluster', { vpc: network.vpc, enableFargateCapacityProviders: true });
     const worker = new ecr.Repository(this, 'Worker', { imageTagMutability: ecr.TagMutability.IMMUTABLE });
@@ -67,6 +70,7 @@ export class PangolinStack extends Stack {
       execution_role_arn: execution.roleArn,
       repository_arn: worker.repositoryArn,
       log_group: taskLogs.logGroupName,
+      queue_arn: queue.queueArn,
     };
     const controller = new iam.Role(this, 'Controller', { assumedBy: ecsTasks });
     const roles: Readonly<Partial<Record<Principal, iam.Role>>> = { execution, controller, sealer: controller };
@@ -79,6 +83,7 @@ export class PangolinStack extends Stack {
     }
 
     const config = JSON.stringify({
+      notifications: { queueUrl: queue.queueUrl, region: this.region },
       compute: {
         fargate: {
           region: this.region,
@@ -154,5 +159,23 @@ export class PangolinStack extends Stack {
       lockBucket.addToResourcePolicy(new iam.PolicyStatement({ ...everyone, ...statement, resources: objects }));
     } // prettier-ignore
     return { bucket, lockBucket };
+  }
+
+  /** Of new files in inbox/ and control/: hints that wake the controller at once. */
+  #notifications(bucket: s3.Bucket): sqs.Queue {
+    const queue = new sqs.Queue(this, 'Notifications', { retentionPeriod: Duration.days(1) });
+    const conditions = { StringEquals: { 'aws:SourceAccount': this.account } };
+    queue.grantSendMessages(new iam.ServicePrincipal('s3.amazonaws.com', { conditions }));
+    // Not addEventNotification: it deploys a function that may change any bucket.
+    const resource = bucket.node.defaultChild as s3.CfnBucket;
+    resource.notificationConfiguration = {
+      queueConfigurations: ['inbox/', 'control/'].map((value) => ({
+        event: 's3:ObjectCreated:*',
+        queue: queue.queueArn,
+        filter: { s3Key: { rules: [{ name: 'prefix', value }] } },
+      })),
+    };
+    bucket.node.addDependency(queue.node.findChild('Policy'));
+    return queue;
   }
 }

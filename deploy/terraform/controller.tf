@@ -3,6 +3,7 @@
 locals {
   served = var.controller_image == null ? 0 : 1
   config = jsonencode({
+    notifications = { queueUrl = aws_sqs_queue.notifications.url, region = data.aws_region.here.name }
     compute = {
       fargate = {
         region           = data.aws_region.here.name

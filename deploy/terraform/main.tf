@@ -27,6 +27,7 @@ locals {
     execution_role_arn = aws_iam_role.this["execution"].arn
     repository_arn     = aws_ecr_repository.worker.arn
     log_group          = aws_cloudwatch_log_group.tasks.name
+    queue_arn          = aws_sqs_queue.notifications.arn
   }
   principals = toset(["submitter", "controller", "execution", "sealer", "auditor", "collector"])
   # Which role carries which policies; who submits, audits and collects is for the operator to say.
@@ -110,6 +111,39 @@ resource "aws_s3_bucket_policy" "worm" {
       { Sid = "NoWayAround", Effect = "Deny", Principal = "*", Action = ["s3:BypassGovernanceRetention", "s3:DeleteObject"], Resource = "${aws_s3_bucket.worm.arn}/*" },
     ]
   })
+}
+
+# Of new files in inbox/ and control/: hints that wake the controller at once.
+resource "aws_sqs_queue" "notifications" {
+  name                      = "${var.name}-notifications"
+  message_retention_seconds = 86400
+}
+
+resource "aws_sqs_queue_policy" "notifications" {
+  queue_url = aws_sqs_queue.notifications.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "s3.amazonaws.com" }
+      Action    = "sqs:SendMessage"
+      Resource  = aws_sqs_queue.notifications.arn
+      Condition = { ArnEquals = { "aws:SourceArn" = aws_s3_bucket.storage.arn } }
+    }]
+  })
+}
+
+resource "aws_s3_bucket_notification" "storage" {
+  bucket     = aws_s3_bucket.storage.id
+  depends_on = [aws_sqs_queue_policy.notifications]
+  dynamic "queue" {
+    for_each = ["inbox/", "control/"]
+    content {
+      queue_arn     = aws_sqs_queue.notifications.arn
+      events        = ["s3:ObjectCreated:*"]
+      filter_prefix = queue.value
+    }
+  }
 }
 
 # --- permissions

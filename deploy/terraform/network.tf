@@ -69,7 +69,7 @@ resource "aws_vpc_endpoint" "s3" {
 }
 
 resource "aws_vpc_endpoint" "interface" {
-  for_each            = toset(["ecr.api", "ecr.dkr", "ecs", "kms", "logs", "secretsmanager", "sts"])
+  for_each            = toset(["ecr.api", "ecr.dkr", "ecs", "kms", "logs", "secretsmanager", "sqs", "sts"])
   vpc_id              = aws_vpc.this.id
   service_name        = "com.amazonaws.${data.aws_region.here.name}.${each.key}"
   vpc_endpoint_type   = "Interface"

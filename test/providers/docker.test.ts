@@ -79,7 +79,9 @@ describe('the docker provider', { skip, concurrency: 4 }, () => {
       { Config: { Labels: Record<string, string>; StopTimeout: number }; HostConfig: Record<string, unknown> },
     ];
     assert.deepEqual(
-      Object.fromEntries(Object.entries(found.Config.Labels).filter(([key]) => /^dev\.pangolin\.(?!inputs)/.test(key))),
+      Object.fromEntries(
+        Object.entries(found.Config.Labels).filter(([key]) => /^dev\.pangolin\.(?!inputs|sbom)/.test(key)),
+      ),
       {
         'dev.pangolin.deployment': bench.deployment,
         'dev.pangolin.run': 'run',

@@ -3,10 +3,12 @@
  * a second time, loses nothing, leaves nothing behind and seals evidence that verifies.
  */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
+import { after, before, describe, test, type TestContext } from 'node:test';
+import { WORKER_IMAGE } from '@pangolin/controller/providers/open';
 import {
   blocks,
   Deployment,
@@ -20,6 +22,7 @@ import {
   type Compute,
 } from './harness.ts';
 import { holds, live, type Lives } from './lives.ts';
+import { poll } from './poll.ts';
 
 const onProcess: readonly Lives[] = [
   // Admission: the files in cas/, the commit, the receipt, the inbox.
@@ -61,7 +64,7 @@ function crashes(compute: Compute, plans: readonly Lives[]): void {
 
   for (const [index, lives] of plans.entries()) {
     const run = `run-${index}`;
-    test(`killed at ${lives.join(', then at ')}`, async () => {
+    test(`killed at ${lives.join(', then at ')}`, async (t) => {
       // On the host every block that runs leaves a mark; in a container it cannot.
       const mark = compute === 'process' ? `echo $PANGOLIN_ITEM_ID $PANGOLIN_ATTEMPT >> ${marks(run)};` : '';
       deployment.drop(
@@ -85,16 +88,17 @@ function crashes(compute: Compute, plans: readonly Lives[]): void {
           },
         ]),
       );
-      const since = Math.floor(Date.now() / 1000) - 1;
+      const created = compute === 'docker' ? watchCreated(run, t) : undefined;
       for (const at of lives) {
         if (!(await live(deployment, at))) break;
         kills++;
       }
       await live(deployment, undefined);
       await complete(deployment, run);
-      if (compute === 'process')
-        assert.deepEqual(readFileSync(marks(run), 'utf8').trim().split('\n').sort(), EVERY_ATTEMPT);
-      else assert.deepEqual(await created(deployment, run, since), EVERY_ATTEMPT);
+      const started = created
+        ? await created.end(deployment)
+        : readFileSync(marks(run), 'utf8').trim().split('\n').sort();
+      assert.deepEqual(started, EVERY_ATTEMPT);
     });
   }
 
@@ -125,17 +129,36 @@ async function complete(deployment: Deployment, run: string): Promise<void> {
   await holds(deployment, run);
 }
 
-/** `ITEM ATTEMPT` of every container that was ever created for the run. */
-async function created(deployment: Deployment, run: string, since: number): Promise<string[]> {
-  // The engine answers for whole seconds that have passed.
-  const until = Math.floor(Date.now() / 1000) + 1;
-  await delay(until * 1000 - Date.now());
-  const filters = [`label=dev.pangolin.deployment=${deployment.id}`, `label=dev.pangolin.run=${run}`, 'event=create'];
-  const format = '{{index .Actor.Attributes "dev.pangolin.item"}} {{index .Actor.Attributes "dev.pangolin.attempt"}}';
-  const flags = filters.flatMap((filter) => ['--filter', filter]);
-  return docker('events', '--since', `${since}`, '--until', `${until}`, ...flags, '--format', format)
-    .split('\n')
-    .sort();
+/**
+ * Listens for every container that is created for the run, because the engine remembers only the last 256 events of everybody.
+ * `end` answers `ITEM ATTEMPT` of each.
+ */
+function watchCreated(run: string, t: TestContext): { readonly end: (deployment: Deployment) => Promise<string[]> } {
+  const label = (name: string): string => `{{index .Actor.Attributes "dev.pangolin.${name}"}}`;
+  const format = `${label('deployment')} ${label('item')} ${label('attempt')}`;
+  const filters = ['--filter', `label=dev.pangolin.run=${run}`, '--filter', 'event=create'];
+  const since = ['--since', `${Math.floor(Date.now() / 1000) - 1}`];
+  const child = spawn('docker', ['events', ...since, ...filters, '--format', format], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => child.kill());
+  let text = '';
+  child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
+  return {
+    async end(deployment) {
+      // Whatever was created before this one has been told of when this one has.
+      const last = `pangolin-last-${randomUUID()}`;
+      const labels = ['--label', `dev.pangolin.run=${run}`, '--label', `dev.pangolin.deployment=${last}`];
+      docker('create', '--name', last, ...labels, WORKER_IMAGE);
+      try {
+        await poll('the engine tells of the last container', () => text.includes(last));
+      } finally {
+        docker('rm', '-f', last);
+      }
+      const own = text.split('\n').filter((line) => line.startsWith(`${deployment.id} `));
+      return own.map((line) => line.slice(line.indexOf(' ') + 1)).sort();
+    },
+  };
 }
 
 /** Growth: before and after the first appended item, after the last, and around the commit; then the same of the extension. */

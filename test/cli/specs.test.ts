@@ -95,7 +95,11 @@ test('subagents, capabilities and env bundles are registered; a folder is a capa
 
 test('init writes an example that validates, and never overwrites', async () => {
   const cwd = tempDir();
-  assert.equal((await pangolin(['init'], { cwd })).stdout, 'created run.yaml\ncreated .pangolin\n');
+  const made = (await pangolin(['init'], { cwd })).stdout;
+  assert.match(
+    made,
+    /^created run\.yaml\ncreated \.pangolin\n(registered (capability|pipeline|subagent|shape) (data|dev)\.[a-z-]+\n)+$/,
+  );
   assert.equal((await pangolin(['orch', 'validate', 'run.yaml'], { cwd })).code, 0);
   writeFileSync(join(cwd, 'run.yaml'), 'mine');
   assert.equal((await pangolin(['init'], { cwd })).stdout, 'kept run.yaml\nkept .pangolin\n');

@@ -113,7 +113,8 @@ test('reading a storage that is not there does not create it', async () => {
     await pangolin(line.split(' '), { cwd });
   }
   const { stdout } = await pangolin(['init', '-o', 'json'], { cwd });
-  assert.deepEqual(JSON.parse(stdout), { created: ['run.yaml', '.pangolin'], kept: [] });
+  const { created, kept } = JSON.parse(stdout) as { created: unknown; kept: unknown };
+  assert.deepEqual([created, kept], [['run.yaml', '.pangolin'], []]);
 });
 
 test('there is no colour in a pipe, whatever TERM says', async () => {

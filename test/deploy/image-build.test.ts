@@ -116,8 +116,8 @@ for (const [name, image] of [
       return;
     }
     // Every package that lies there, nested ones included.
-    const files =
-      "find -L /opt/pangolin -path '*/node_modules/*/package.json' -not -path '*/dist*/*' -not -path '*/src/*'";
+    const root = '.*/node_modules/(@[^/]+/)?[^/]+/package[.]json';
+    const files = `find -L /opt/pangolin -regextype posix-extended -regex '${root}'`;
     const there = inImage('sh', '-c', `${files} | while read -r f; do cat "$f"; printf '\\0'; done`)
       .split('\0')
       .filter((each) => each.trim() !== '')

@@ -1,4 +1,4 @@
-/** `deploy/terraform`: its permissions are those of the table; validated, applied on moto, planned again and destroyed where terraform is. */
+/** `deploy/terraform`: its permissions are those of the table; validated, applied on moto and destroyed where terraform is. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -6,7 +6,6 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
-import { isDeepStrictEqual } from 'node:util';
 import { readConfig } from '@pangolin/contracts/read-config';
 import { names, policyOf, principals, templateOf, type Name, type Principal } from '@pangolin/controller/iam';
 import { repository } from '../spine/harness.ts';
@@ -35,7 +34,7 @@ test('the module renders the generated policies with every name of the table', (
   }
 });
 
-test('the module is valid, applies on moto, then has nothing to do, and goes', { skip }, () => {
+test('the module is valid, applies on moto, and goes', { skip }, () => {
   const dir = mkdtempSync(join(tmpdir(), 'pangolin-terraform-'));
   const name = `pangolin-${randomUUID().slice(0, 8)}`;
   const image = (kind: string): string => `registry.example/pangolin-${kind}@sha256:${'a'.repeat(64)}`;
@@ -90,14 +89,6 @@ output "all" { value = module.pangolin }
       const read = readConfig(Buffer.from(config), 'config');
       assert.ok(read.ok, JSON.stringify(read));
       assert.equal(read.config.compute?.fargate?.executionRoleArn, given.execution_role_arn);
-      terraform('plan', '-no-color', '-input=false', '-out', 'again');
-      const { resource_changes: changes } = JSON.parse(terraform('show', '-json', 'again')) as Plan;
-      assert.ok(changes.length > 40);
-      // moto does not keep what the provider says of this one.
-      assert.deepEqual(
-        changes.flatMap(differences).filter((each) => each !== 'aws_ecs_service.availability_zone_rebalancing'),
-        [],
-      );
     } finally {
       terraform('destroy', '-no-color', '-input=false', '-auto-approve', '-refresh=false');
     }
@@ -105,22 +96,6 @@ output "all" { value = module.pangolin }
     rmSync(dir, { recursive: true, force: true });
   }
 });
-
-interface Change {
-  readonly actions: readonly string[];
-  readonly before: Readonly<Record<string, unknown>> | null;
-  readonly after: Readonly<Record<string, unknown>> | null;
-}
-interface Plan {
-  readonly resource_changes: readonly { readonly type: string; readonly change: Change }[];
-}
-
-/** `type.attribute` of everything that would be changed. */
-function differences({ type, change: { actions, before, after } }: Plan['resource_changes'][number]): string[] {
-  if (actions.every((action) => action === 'no-op' || action === 'read')) return [];
-  const names = Object.keys({ ...before, ...after });
-  return names.filter((name) => !isDeepStrictEqual(before?.[name], after?.[name])).map((name) => `${type}.${name}`);
-}
 
 interface Outputs {
   readonly config: string;

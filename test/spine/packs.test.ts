@@ -7,14 +7,13 @@ import { test } from 'node:test';
 import { bundleFile, type BundleDocument } from '@pangolin/contracts/bundle';
 import { specKey } from '@pangolin/contracts/layout';
 import type { AdmittedRun } from '@pangolin/contracts/run';
-import { Deployment, dockerSkip, repository, type Compute } from './harness.ts';
+import { Deployment, repository } from './harness.ts';
 import { poll } from './poll.ts';
 
 const examples = join(repository, 'examples');
-const skipDocker = await dockerSkip();
 
-async function withDeployment(compute: Compute, body: (deployment: Deployment) => Promise<void>): Promise<void> {
-  const deployment = new Deployment(compute);
+async function withDeployment(body: (deployment: Deployment) => Promise<void>): Promise<void> {
+  const deployment = new Deployment('process');
   try {
     const init = await deployment.cli('init', deployment.dir, '-o', 'json');
     assert.equal(init.code, 0, init.stderr);
@@ -49,8 +48,8 @@ function expected(csv: string): string {
 }
 
 /** Both examples on one deployment. */
-const packs = (compute: Compute) =>
-  withDeployment(compute, async (deployment) => {
+const packs = () =>
+  withDeployment(async (deployment) => {
     const submit = async (file: string): Promise<void> => {
       const submitted = await deployment.cli('orch', 'submit', file, '--receipt-timeout', '0s');
       assert.equal(submitted.code, 0, submitted.stderr);
@@ -67,7 +66,7 @@ const packs = (compute: Compute) =>
     assert.equal(registered.code, 0, registered.stderr);
     await submit(join(data, 'data.yaml'));
     await submit(join(dev, 'dev.yaml'));
-    await deployment.settle(compute === 'process' ? { args: ['--unsandboxed'] } : {});
+    await deployment.settle({ args: ['--unsandboxed'] });
     await checkData(deployment, readFileSync(join(data, 'sales.csv'), 'utf8'));
     await checkDev(deployment);
   });
@@ -109,11 +108,10 @@ async function checkDev(deployment: Deployment): Promise<void> {
   for (const { shape } of items) assert.match(files[bundleFile.blob(shape!.sha256)] as string, /"effects":/);
 }
 
-test('the packs do what their examples say, on processes', () => packs('process'));
-test('the packs do what their examples say, in containers', { skip: skipDocker }, () => packs('docker'));
+test('the packs do what their examples say', () => packs());
 
 test('what an attempt yields is held to its shape, and counts as a failed attempt of its own', () =>
-  withDeployment('process', async (deployment) => {
+  withDeployment(async (deployment) => {
     const shape = (name: string, spec: object): string => {
       const file = join(deployment.dir, `${name}.json`);
       writeFileSync(file, JSON.stringify({ apiVersion: 'pangolin.dev/v1', kind: 'Shape', metadata: { name }, spec }));
@@ -174,7 +172,7 @@ test('what an attempt yields is held to its shape, and counts as a failed attemp
   }));
 
 test('items that join later are held to their shapes', () =>
-  withDeployment('process', async (deployment) => {
+  withDeployment(async (deployment) => {
     const typed = blocks(`echo '{"output":{"parts":1,"rows":0}}' > .pangolin/output.json`);
     const first = { id: 'a', subagentShape: 'data.split', inputs: { parts: 1 }, pipeline: typed };
     deployment.drop('open.json', { id: 'open', openEnded: true, items: [first] });

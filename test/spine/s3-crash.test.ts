@@ -16,18 +16,14 @@ import { blocks, Deployment, ends, patch, runOf, script } from './harness.ts';
 import { live, type Lives } from './lives.ts';
 
 const lives: readonly Lives[] = [
-  // Admission: the files in cas/, the commit, the receipt, the inbox.
-  ['put:product#1:after', 'commit#1:before', 'put:receipt#1:before', 'put:receipt#1:after', 'delete:inbox#1:before'],
-  // Dispatch: sealed and not started, started and not noticed, and the lease of the next one.
-  ['put:spec#1:after', 'commit#2:after', 'start:process#1:after', 'put:lease#1:after'],
-  // The end of an attempt: promoted and not committed, committed and not removed.
-  ['put:product#4:before', 'put:product#1:after', 'log:item ended#1', 'put:status#1:after'],
-  // The seal.
+  // Admission, and the dispatch: sealed and not started, started and not noticed.
+  ['put:product#1:after', 'put:receipt#1:after', 'delete:inbox#1:before', 'commit#2:after', 'start:process#1:after'],
+  // The lease of the next one, products that are promoted and not committed, and the seal.
   [
-    'put:events#1:after',
+    'put:lease#1:after',
+    'put:product#4:before',
     'put:statements#1:after',
     'put:checkpoint#1:before',
-    'put:checkpoint#1:after',
     'put:seal#1:after',
   ],
 ];

@@ -50,10 +50,6 @@ async function survives(controller: ControllerContainer): Promise<void> {
   }
 }
 
-test('a run survives a restart of the container, on a folder', { skip }, async () => {
-  await survives(new ControllerContainer());
-});
-
 test('a run survives a restart of the container, on Ceph RGW', { skip: skip || (rgw.skip ?? false) }, async () => {
   const { bucket, prefix } = await freshPlace(rgw, { bucket: 'pangolin-image', prefix: randomUUID() });
   const storage = `s3://${bucket}/${prefix}?endpoint=${rgw.endpoint}`;

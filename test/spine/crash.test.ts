@@ -26,31 +26,42 @@ import { poll } from './poll.ts';
 
 const onProcess: readonly Lives[] = [
   // Admission: the files in cas/, the commit, the receipt, the inbox.
-  ['write:product#2:before', 'commit#1:before', 'commit#1:after'],
-  ['log:submission#1', 'write:receipt#1:before'],
-  ['write:receipt#1:after', 'delete:inbox#1:before', 'write:spec#1:before'],
+  ['write:product#2:before', 'commit#1:before', 'commit#1:after', 'write:receipt#1:before', 'write:receipt#1:after'],
+  ['log:submission#1', 'delete:inbox#1:before', 'write:spec#1:before'],
   // Dispatch: sealed and not started, laid out, started and not noticed.
-  ['log:dispatched#1', 'commit#2:before', 'commit#2:after'],
-  ['write:task#1:before', 'write:task#1:after', 'start:process#1:before'],
-  ['start:process#1:after', 'start:process#1:after'],
+  ['log:dispatched#1', 'commit#2:before', 'commit#2:after', 'write:task#1:before', 'write:task#1:after'],
+  ['start:process#1:before', 'start:process#1:after', 'start:process#1:after'],
   // The end of an attempt: promoted and not committed, committed and not removed.
-  ['write:product#4:before', 'write:product#1:after', 'log:item ended#1'],
-  ['delete:record#1:before', 'delete:record#1:after', 'delete:inputs#1:before'],
-  ['commit#5:before', 'commit#5:after', 'commit#4:after'],
+  ['write:product#4:before', 'write:product#1:after', 'log:item ended#1', 'delete:record#1:before'],
+  ['delete:record#1:after', 'delete:inputs#1:before', 'commit#5:before', 'commit#5:after', 'commit#4:after'],
   ['write:items#3:after', 'write:status#2:before', 'write:status#2:after'],
   // The seal, stage by stage.
-  ['log:run completed#1', 'write:events#1:before', 'write:events#1:after'],
-  ['write:statements#1:after', 'write:tile#1:before', 'write:tile#2:after'],
-  ['write:checkpoint#1:before', 'write:checkpoint#1:after', 'write:seal#1:before'],
-  ['write:seal#1:after', 'log:run sealed#1', 'write:status#1:before'],
+  [
+    'log:run completed#1',
+    'write:events#1:before',
+    'write:events#1:after',
+    'write:statements#1:after',
+    'write:tile#1:before',
+  ],
+  [
+    'write:checkpoint#1:before',
+    'write:checkpoint#1:after',
+    'write:seal#1:before',
+    'write:seal#1:after',
+    'log:run sealed#1',
+  ],
 ];
 
 const onDocker: readonly Lives[] = [
-  ['docker:create#1:before', 'docker:create#1:after', 'docker:start#1:before'],
-  ['docker:start#1:after', 'docker:create#2:after', 'log:dispatched#1'],
-  ['commit#2:after', 'docker:inspect#2:after', 'write:product#1:after'],
-  ['docker:remove#1:before', 'docker:remove#1:after', 'commit#4:before'],
-  ['log:item ended#1', 'write:checkpoint#1:after', 'write:seal#1:after'],
+  [
+    'docker:create#1:before',
+    'docker:create#1:after',
+    'docker:start#1:before',
+    'docker:start#1:after',
+    'docker:create#2:after',
+  ],
+  ['log:dispatched#1', 'commit#2:after', 'docker:inspect#2:after', 'write:product#1:after', 'docker:remove#1:before'],
+  ['docker:remove#1:after', 'commit#4:before', 'log:item ended#1', 'write:checkpoint#1:after', 'write:seal#1:after'],
 ];
 
 function crashes(compute: Compute, plans: readonly Lives[]): void {

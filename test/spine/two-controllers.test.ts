@@ -35,13 +35,16 @@ test('of two that start at once one serves; a stranger is kept out, also when th
   assert.equal((await loser.end()).code, 4, loser.text);
   assert.match(loser.text, /another controller/);
   await sealed(deployment, 'first');
+  // With keys of its own it is no deployment that has lost its state.
   const stranger = join(deployment.dir, 'elsewhere');
+  const init = await deployment.cli('key', 'init', '--state', stranger);
+  assert.equal(init.code, 0, init.stderr);
   const early = await deployment.serve({ args: ['--state', stranger] }).end();
   assert.equal(early.code, 4, 'the lease is held');
   const winner = both.find((each) => each !== loser)!;
   winner.child.kill('SIGKILL');
   await winner.end();
-  // With keys and a log of its own it would fork what is published.
+  // With a log of its own it would fork what is published.
   const late = deployment.serve({ args: ['--state', stranger], env: AN_HOUR_AHEAD });
   assert.equal((await late.end()).code, 4, late.text);
   assert.match(late.text, /is not signed by the log .* of these keys/);

@@ -3,11 +3,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { canonicalBytes } from '@pangolin/contracts/canonical';
 import { readThing, type ThingKind } from '@pangolin/contracts/things';
-import { admit, type AdmitContext, type Admitted } from '@pangolin/controller/admission/admit';
+import { admit, type Admitted } from '@pangolin/controller/admission/admit';
 import type { AdmittedQueue } from '@pangolin/contracts/queue';
 import { readQueue } from '@pangolin/contracts/read-queue';
 import { registerThing } from '@pangolin/storage/registry';
 import { createMemoryStore } from '../fakes/memory-store.ts';
+import { admitContext } from './admit-context.ts';
 
 const script = { blocks: [{ kind: 'script', command: 'true' }] };
 const agent = { blocks: [{ kind: 'agent' }] };
@@ -58,18 +59,8 @@ for (const [kind, name, spec] of things) {
   await registerThing(store, kind, name, canonicalBytes(spec), 'human:ada', 0);
 }
 
-const contextOf = (queue: AdmittedQueue): AdmitContext => ({
-  store,
-  queue: () => queue,
-  pinImages: async (items) => [...items],
-  itemsOf: () => 'unknown',
-  localBase: '/',
-  allowLocalPaths: false,
-  allowHosts: [],
-  gitCacheDir: '/nowhere',
-});
-const submit = (items: readonly object[], queue: AdmittedQueue = { concurrency: 1 }): Promise<Admitted> =>
-  admit(Buffer.from(JSON.stringify({ id: 'r', items }, null, 1)), 'x.json', contextOf(queue));
+const submit = (items: readonly object[], queue?: AdmittedQueue): Promise<Admitted> =>
+  admit(Buffer.from(JSON.stringify({ id: 'r', items }, null, 1)), 'x.json', admitContext(store, queue));
 async function problems(items: readonly object[], queue?: AdmittedQueue): Promise<string> {
   const result = await submit(items, queue);
   if (result.ok) return '';

@@ -5,9 +5,10 @@ import { canonicalBytes } from '@pangolin/contracts/canonical';
 import type { AdmittedItem } from '@pangolin/contracts/run';
 import { missingIn, renderTemplate } from '@pangolin/contracts/template';
 import type { ThingKind } from '@pangolin/contracts/things';
-import { admit, type AdmitContext, type Admitted } from '@pangolin/controller/admission/admit';
+import { admit, type Admitted } from '@pangolin/controller/admission/admit';
 import { registerThing } from '@pangolin/storage/registry';
 import { createMemoryStore } from '../fakes/memory-store.ts';
+import { admitContext } from './admit-context.ts';
 
 const things: readonly (readonly [ThingKind, string, unknown])[] = [
   ['capability', 'tools', { files: { 'bin/x': { text: 'x' } } }],
@@ -33,18 +34,12 @@ const store = createMemoryStore();
 for (const [kind, name, spec] of things) {
   await registerThing(store, kind, name, canonicalBytes(spec), 'human:ada', 0);
 }
-const context: AdmitContext = {
-  store,
-  queue: () => ({ concurrency: 1 }),
-  pinImages: async (items) => [...items],
-  itemsOf: () => 'unknown',
-  localBase: '/',
-  allowLocalPaths: false,
-  allowHosts: [],
-  gitCacheDir: '/nowhere',
-};
 const submit = (item: object, rest: object = {}): Promise<Admitted> =>
-  admit(Buffer.from(JSON.stringify({ id: 'r', items: [{ id: 'a', ...item }], ...rest })), 'x.json', context);
+  admit(
+    Buffer.from(JSON.stringify({ id: 'r', items: [{ id: 'a', ...item }], ...rest })),
+    'x.json',
+    admitContext(store),
+  );
 
 async function item(fields: object, rest?: object): Promise<AdmittedItem & { readonly blocks: unknown }> {
   const result = await submit(fields, rest);

@@ -1,4 +1,6 @@
 /** The oracle of evidence.md §8: a mutant is failed or strictly lowers a dimension; anything else is an escape. */
+import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
 import { memoryReader } from '@pangolin/verify/readers/memory';
 import type { BundleReader } from '@pangolin/verify/bundle-reader';
 import type { CheckId, Failure, Report } from '@pangolin/verify/report';
@@ -90,5 +92,14 @@ export class Harness {
     if (mutant.strange === true && report.verdict === 'incomplete') this.tally.lowered++;
     else if (mutant.mayLower === true && isLower(report, this.#base)) this.tally.lowered++;
     else this.tally.escaped.push(mutant.name);
+  }
+
+  /** Fails for every one that gets through, and when there are fewer than `atLeast`. */
+  async tryAll(mutants: Iterable<Mutant>, atLeast: number, t: TestContext): Promise<void> {
+    for (const mutant of mutants) await this.try(mutant);
+    const { failed, lowered, escaped, wrong } = this.tally;
+    t.diagnostic(`${this.count} mutants: ${failed} failed, ${lowered} lowered, ${escaped.length} escaped`);
+    assert.deepEqual({ escaped: escaped.slice(0, 20), wrong: wrong.slice(0, 20) }, { escaped: [], wrong: [] });
+    assert.ok(this.count >= atLeast, `only ${this.count} mutants`);
   }
 }

@@ -60,12 +60,7 @@ const classes: readonly [string, number, () => Iterable<Mutant>][] = [
 
 for (const [name, atLeast, mutants] of classes) {
   test(`${name} never verifies as the original`, async (t) => {
-    const harness = new Harness(trust, base);
-    for (const mutant of mutants()) await harness.try(mutant);
-    const { failed, lowered, escaped, wrong } = harness.tally;
-    t.diagnostic(`${harness.count} mutants: ${failed} failed, ${lowered} lowered, ${escaped.length} escaped`);
-    assert.deepEqual({ escaped: escaped.slice(0, 20), wrong: wrong.slice(0, 20) }, { escaped: [], wrong: [] });
-    assert.ok(harness.count >= atLeast, `only ${harness.count} mutants`);
+    await new Harness(trust, base).tryAll(mutants(), atLeast, t);
   });
 }
 

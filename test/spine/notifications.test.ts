@@ -8,9 +8,9 @@ import { PutBucketNotificationConfigurationCommand } from '@aws-sdk/client-s3';
 import { SQS } from '@aws-sdk/client-sqs';
 import { watchNotifications } from '@pangolin/controller/notifications';
 import { s3Store } from '@pangolin/storage/s3-store';
-import { Deployment, s3Keys } from '../spine/harness.ts';
-import { freshPlace, moto, rgw } from './s3-servers.ts';
-import { until } from './tools.ts';
+import { Deployment, s3Keys } from './harness.ts';
+import { freshPlace, moto, rgw } from '../storage/s3-servers.ts';
+import { until } from '../storage/tools.ts';
 
 const region = 'us-east-1';
 

@@ -1,9 +1,10 @@
 /** Whether a controller lives, and that it stops in time; with the shipped command where it matters. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { attemptFile, attemptPrefix } from '@pangolin/contracts/layout';
 import { ALIVE_SILENCE_MS, assertAlive, openAlive } from '@pangolin/controller/alive';
 import { CLOSE_MS, DRAIN_MS, untilDrained } from '@pangolin/controller/drain';
 import { blocks, Deployment, runOf, script } from '../spine/harness.ts';
@@ -71,7 +72,9 @@ test('doctor --live follows a controller; a lost state directory is refused', as
     const report = await deployment.json<{ alive: boolean }>('doctor', '--live', '--state', state);
     assert.equal(report.alive, true);
     deployment.drop('r.json', runOf('r', deployment.repo, [{ id: 'hold', ...blocks(script('sleep 300')) }]));
-    await poll('the run is admitted', () => deployment.receipt('r.json')?.verdict === 'accepted');
+    // Its worker reads what it needs from the state directory until then.
+    const boot = join(deployment.storage, attemptPrefix({ runId: 'r', itemId: 'hold', attempt: 1 }), attemptFile.boot);
+    await poll('the task has booted', () => existsSync(boot));
     await controller.stop();
     assert.equal(await live(), 6);
     // As when the volume was not mounted: no seal is there yet that would show it, and the run would hang for ever.
@@ -83,7 +86,7 @@ test('doctor --live follows a controller; a lost state directory is refused', as
     assert.equal((await again.end()).code, 4, 'also the second time');
     rmSync(state, { recursive: true });
     renameSync(`${state}-lost`, state);
-    await deployment.cli('orch', 'cancel', 'r');
+    await deployment.cli('orch', 'cancel', 'r', '--receipt-timeout', '0s');
     await deployment.settle({ env: { PANGOLIN_STATE: state } });
     assert.equal((await deployment.status('r')).phase, 'cancelled');
   } finally {

@@ -12,7 +12,8 @@ import { bundledPackages, sbomOf } from './sbom.mjs';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const epoch = Number(process.env.SOURCE_DATE_EPOCH || 0);
 const packages = ['contracts', 'storage', 'verify', 'worker-image', 'controller', 'cli'];
-const LAUNCHER = '#!/bin/sh\nexec node --disable-warning=ExperimentalWarning /opt/pangolin/cli/src/main.ts "$@"\n';
+const LAUNCHER =
+  '#!/bin/sh\nexec node --disable-warning=ExperimentalWarning /opt/pangolin/cli/dist/pangolin.mjs "$@"\n';
 
 /** Whoever had the id 1000 before (`node` in the public images) makes way. */
 const accounts = (user) => ({

@@ -75,6 +75,7 @@ for image in $wanted; do
       ;;
     controller)
       "$node" scripts/build.mjs worker >&2
+      "$node" scripts/build.mjs cli >&2
       "$node" scripts/image-files.mjs controller
       build "pangolin-controller:$tag" Dockerfile.controller .build/controller.cdx.json .build/controller.tar
       ;;

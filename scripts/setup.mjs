@@ -1,4 +1,4 @@
-// Installs the dependencies when node_modules is missing or older than the lockfile. Runs on any Node from 20 on:
+// Installs the dependencies when node_modules is missing or older than the lockfile, and bundles the programs. Runs on any Node from 20 on:
 // it is the step that brings the pinned Node 24 along (optionalDependencies of the root package).
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -24,3 +24,8 @@ if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lock) {
   }
   writeFileSync(stamp, lock);
 }
+const pinned = join(root, 'node_modules', '.bin', 'node');
+const build = spawnSync(existsSync(pinned) ? pinned : process.execPath, [join(root, 'scripts', 'build.mjs')], {
+  stdio: ['ignore', 2, 2],
+});
+if (build.status !== 0) process.exit(6);

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -17,6 +17,7 @@ if (files.length === 0) {
 const result = spawnSync(
   process.execPath,
   ['--test', '--disable-warning=ExperimentalWarning', `--test-concurrency=${availableParallelism()}`, ...files],
-  { cwd: root, stdio: 'inherit' },
+  // Most of what a test file does before its first test is to load the same modules.
+  { cwd: root, stdio: 'inherit', env: { NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/tests'), ...process.env } },
 );
 process.exit(result.status ?? 1);

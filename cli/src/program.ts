@@ -4,6 +4,7 @@ import { runCommand, type CommandDef } from 'citty';
 import { group } from './command.ts';
 import { createContext, globalFlags } from './context.ts';
 import { renderFailure } from './failure.ts';
+import { packageFile } from './package-file.ts';
 import { checkLine, flagsOf, resolveCommand, usage, type Resolved } from './strict.ts';
 import { leaveQuietlyOnClosedPipe, paintFor, writeOut } from './terminal.ts';
 import { renderUsage, usageOf } from './usage.ts';
@@ -73,7 +74,7 @@ async function usageText({ command, path }: Resolved, stream: NodeJS.WriteStream
 }
 
 async function version(): Promise<number> {
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  const { version } = JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as {
     version: string;
   };
   await writeOut(`${PROGRAM} ${version}\n`);

@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { PangolinError } from '@pangolin/contracts/errors';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { command } from '../command.ts';
 import { DEFAULT_STORAGE } from '../context.ts';
+import { packageFile } from '../package-file.ts';
 import type { Change } from '../registry/apply-things.ts';
 import { wordsOf } from '../registry/words.ts';
 
@@ -35,7 +35,7 @@ spec:
 `;
 
 /** The packs that ship: things to register, in the form that `pangolin apply` takes. */
-const PACKS = fileURLToPath(new URL('../../packs', import.meta.url));
+const PACKS = packageFile('packs');
 
 export const init = command({
   description: 'Write an example run.yaml and register the packs `dev` and `data`; nothing that exists is changed',

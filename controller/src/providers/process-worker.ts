@@ -5,14 +5,15 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { PangolinError } from '@pangolin/contracts/errors';
 
-const root = fileURLToPath(new URL('../../../', import.meta.url));
+const worker = fileURLToPath(import.meta.resolve('@pangolin/worker-image/main'));
+const root = join(worker, '../../..');
 
 /** The bundle starts faster, so it is taken where it is not older than what it was made from. */
 export function defaultWorkerCommand(): readonly string[] {
   const bundle = join(root, 'worker-image/dist/worker.mjs');
   const sources = ['worker-image/src', 'contracts/src', 'storage/src'].map((dir) => join(root, dir));
   const fresh = modifiedAt(bundle) > Math.max(...sources.map(newestIn));
-  const main = fresh ? bundle : join(root, 'worker-image/src/main.ts');
+  const main = fresh ? bundle : worker;
   return [process.execPath, '--disable-warning=ExperimentalWarning', main];
 }
 

@@ -16,6 +16,7 @@ import { ALIVE_SILENCE_MS } from '../controller/src/alive.ts';
 import { CLOSE_MS, DRAIN_MS } from '../controller/src/drain.ts';
 import { CONNECTIONS_MAX } from '../controller/src/egress/egress-log.ts';
 import { SCHEDULE_BYTES_MAX, SCHEDULE_NAME_MAX, SLOTS_MAX } from '../contracts/src/schedule.ts';
+import { AGED_EVERY, AGEING_MS, PLACES_PER_PRIORITY } from '../controller/src/engine/queues.ts';
 import { INFRASTRUCTURE_RETRIES_MAX, PARKS_MAX, RATE_LIMIT_WAIT_MAX_MS } from '../controller/src/plan/retry.ts';
 import {
   DEFAULT_DISK_BYTES,
@@ -132,6 +133,21 @@ const limitSections = [
       ['after losses of infrastructure', count(INFRASTRUCTURE_RETRIES_MAX)],
       ['because a rule parked it, its model was rate-limited, or it asked something', count(PARKS_MAX)],
       ['one wait for a rate-limited model', `${RATE_LIMIT_WAIT_MAX_MS / 3_600_000} hours`],
+    ],
+  ],
+  [
+    'Who comes when',
+    'Of the items of a queue that wait for nothing but a slot and locks.',
+    [
+      ['turns of the runs of a queue by which a point of `priority` moves an item ahead', count(PLACES_PER_PRIORITY)],
+      [
+        'from when on an item is not overtaken for ever: its place is by age now, and its locks are kept for it',
+        `${AGEING_MS / 60_000} minutes after it became ready`,
+      ],
+      [
+        'starts of the queue from then until an item begins at the latest, when n others became ready before it',
+        `${AGED_EVERY} × (n + 1)`,
+      ],
     ],
   ],
   [

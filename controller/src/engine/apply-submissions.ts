@@ -10,6 +10,7 @@ import type { Document, Submission } from './admission.ts';
 import { applyControl } from './controls.ts';
 import { extendRun } from './growth.ts';
 import { insertRun } from './insert-run.ts';
+import { leaveLocksOf } from './lock-waiters.ts';
 import type { Pass } from './pass.ts';
 import { declareSchedule, settleSlot } from './schedules.ts';
 
@@ -102,6 +103,7 @@ function declareQueue(pass: Pass, { name, queue, paused }: Extract<Document, { k
   state.putQueue(name, JSON.stringify(queue));
   if (paused) state.pauseQueue(name, JSON.stringify(queue), true);
   memory.queues.reload();
+  if (paused) leaveLocksOf(pass, name);
   return { verdict: 'accepted' };
 }
 

@@ -8,6 +8,7 @@ import type { ScheduleRow } from '../store/schedules.ts';
 import type { ItemRow, RunRow } from '../store/state.ts';
 import type { Pass } from './pass.ts';
 import { pausedKey } from './launch.ts';
+import { leaveLocksOf } from './lock-waiters.ts';
 import { answerItem, isAsking, questionOf } from './questions.ts';
 import { Refusal } from './refusal.ts';
 import { retryRun } from './retry-run.ts';
@@ -118,6 +119,7 @@ function setPaused(pass: Pass, control: Control, paused: boolean): void {
     if (!memory.queues.has(control.queue)) throw new Refusal('NotFound', `there is no queue ${control.queue}`);
     state.pauseQueue(control.queue, JSON.stringify(memory.queues.get(control.queue).spec), paused);
     memory.queues.reload();
+    if (paused) leaveLocksOf(pass, control.queue);
     return;
   }
   const run = runOf(pass, control);

@@ -4,7 +4,7 @@ import type { AdmittedItem } from '@pangolin/contracts/run';
 import { satisfies } from '../plan/conditions.ts';
 import type { ItemRow, Rule, RunRow } from '../store/state.ts';
 import type { Pass } from './pass.ts';
-import { PLACES_PER_PRIORITY } from './queues.ts';
+import { rankOf } from './queues.ts';
 
 interface Wait {
   readonly from: string;
@@ -96,7 +96,8 @@ export function makeReady(pass: Pass, item: ItemRow, run: RunRow): void {
     message: null,
     runnable: 1,
     tag,
-    rank: tag - item.priority * PLACES_PER_PRIORITY,
+    rank: rankOf(tag, item.priority),
+    ready_at: pass.now,
     due_at: wait === undefined ? null : pass.now + wait,
   });
 }

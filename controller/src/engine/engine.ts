@@ -99,6 +99,8 @@ export class Memory {
   }
 
   rebuild(state: StateStore): void {
+    // Who waits only because a lock was kept for somebody would not be told that it is not any more.
+    if (this.locks.isKeeping) state.wakeAllWaiters();
     this.locks.clear();
     this.queues.resetActive();
     this.runTags.clear();

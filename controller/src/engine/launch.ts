@@ -14,7 +14,9 @@ import type { ItemRow, RunRow } from '../store/state.ts';
 import { specOf, type Engine } from './engine.ts';
 import { resolveInputs, signDispatch } from './manifest.ts';
 import type { Pass } from './pass.ts';
-import { denyItem, passOn } from './transitions.ts';
+import { AGEING_MS } from './queues.ts';
+import { FIRST_RANK, keepLocks, leaveLocks, passOn } from './lock-waiters.ts';
+import { denyItem } from './transitions.ts';
 
 export async function launchReady(pass: Pass): Promise<void> {
   const { memory, config, provider } = pass.engine;
@@ -49,22 +51,40 @@ async function launchFrom(
   most: number,
   failed: Set<number>,
 ): Promise<boolean> {
-  const { state, memory } = pass.engine;
+  const { memory } = pass.engine;
   const before = memory.queues.get(queue).active;
   const left = (): number => Math.min(free(), most - (memory.queues.get(queue).active - before));
   while (left() > 0) {
-    const candidates = state
-      .runnable(queue, Math.min(left(), CANDIDATES_MAX) + failed.size)
-      .filter((item) => !failed.has(item.iid));
+    const candidates = candidatesOf(pass, queue, Math.min(left(), CANDIDATES_MAX), failed);
     if (candidates.length === 0) return false;
-    for (const item of candidates.slice(0, left())) {
+    for (const { item, isAged } of candidates) {
+      const { active } = memory.queues.get(queue);
       if (!(await pass.guard({ item: item.item_id }, () => launch(pass, item)))) failed.add(item.iid);
+      else if (isAged && memory.queues.get(queue).active > active) memory.queues.agedStarted(queue);
     }
   }
   return free() > 0;
 }
 
 const CANDIDATES_MAX = 1000;
+
+/** Whose turn it is: `count` items at most, by rank, but in every AGED_EVERY-th place one that has been ready for AGEING_MS. */
+function candidatesOf(
+  { engine: { state, memory }, now }: Pass,
+  queue: string,
+  count: number,
+  failed: ReadonlySet<number>,
+): { readonly item: ItemRow; readonly isAged: boolean }[] {
+  const isOpen = ({ iid }: ItemRow): boolean => !failed.has(iid);
+  const ranked = state.runnable(queue, count + failed.size).filter(isOpen);
+  // When all of them fit nobody is left out.
+  const places = ranked.length < count ? 0 : memory.queues.agedPlaces(queue, count);
+  const aged = places === 0 ? [] : state.readyLong(queue, now - AGEING_MS, places + failed.size).filter(isOpen);
+  const first = aged.slice(0, places).map((item) => ({ item, isAged: true }));
+  const taken = new Set(first.map(({ item }) => item.iid));
+  const others = ranked.filter(({ iid }) => !taken.has(iid)).map((item) => ({ item, isAged: false }));
+  return [...first, ...others].slice(0, count);
+}
 
 /** `blocked_on` of the items of a paused run. */
 export const pausedKey = (rn: number): string => `\u0000pause:${rn}`;
@@ -81,10 +101,11 @@ async function launch(pass: Pass, item: ItemRow): Promise<void> {
       reason: 'QueuePaused',
       message: 'the run is paused',
     });
-    return passOn(pass, resourceLocks);
+    return leaveLocks(pass, item);
   }
   if (executor === 'approval') return ask(pass, item);
-  const blocking = memory.locks.blocking(resourceLocks);
+  const isKept = memory.locks.blocking(resourceLocks, item.iid) !== undefined && keepLocks(pass, item, resourceLocks);
+  const blocking = memory.locks.blocking(resourceLocks, item.iid);
   if (blocking === undefined) {
     await fire(pass, item, run, spec);
     // Another one may share what this one took.
@@ -96,6 +117,7 @@ async function launch(pass: Pass, item: ItemRow): Promise<void> {
     blocked_on: blocking,
     reason: 'WaitingForLock',
     message: `waits for the lock ${blocking}`,
+    ...(isKept && { rank: FIRST_RANK }),
   });
   passOn(pass, resourceLocks);
 }

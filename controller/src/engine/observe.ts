@@ -9,6 +9,7 @@ import { queueTimeout } from './dependencies.ts';
 import { ACTOR, givenTo, specOf, type Engine } from './engine.ts';
 import { mapBounded } from '@pangolin/contracts/map-bounded';
 import type { Pass } from './pass.ts';
+import { rankOf } from './queues.ts';
 import type { Collection } from './task-files.ts';
 import { heldToShape } from './typed.ts';
 import { isAsking, questionDue } from './questions.ts';
@@ -190,6 +191,8 @@ function endBackoff(pass: Pass, item: ItemRow): void {
     phase: 'ready',
     runnable: 1,
     reason: 'WaitingForSlot',
+    rank: rankOf(item.tag, item.priority),
+    ready_at: pass.now,
     due_at: wait === undefined ? null : pass.now + wait,
   });
 }

@@ -3,8 +3,18 @@ import { DEFAULTS } from '@pangolin/contracts/run';
 import type { AdmittedQueue } from '@pangolin/contracts/queue';
 import type { StateStore } from '../store/state.ts';
 
-/** A point of priority is worth this many places in the queue: it moves ahead, and still nothing waits for ever. */
+/** A point of priority is worth this many places in the queue. */
 export const PLACES_PER_PRIORITY = 1000;
+/**
+ * Turns and priorities alone would let an item wait for ever behind others that keep coming. So of AGED_EVERY starts of a queue one
+ * is the item that has been ready longest, once that is AGEING_MS: with n items that became ready before it, an item begins within
+ * (n + 1) * AGED_EVERY starts from then on. A share and not an order, so that an old backlog does not hold up what is urgent.
+ */
+export const AGED_EVERY = 4;
+export const AGEING_MS = 10 * 60_000;
+
+/** What a queue is ordered by, the lowest first. */
+export const rankOf = (tag: number, priority: number): number => tag - priority * PLACES_PER_PRIORITY;
 
 interface Queue {
   readonly spec: AdmittedQueue;
@@ -12,6 +22,8 @@ interface Queue {
   active: number;
   /** The furthest place that was dispatched: where a new run begins, so that it waits for no older run to drain. */
   tag: number;
+  /** Starts since the last one that was due to age, as far as they count. */
+  sinceAged: number;
   /** When it started an item last, counted in starts of all queues. */
   startedLast: number;
   /** Starts that may happen now, and when that was counted. */
@@ -42,6 +54,7 @@ export class Queues {
       const known = this.#queues.get(name) ?? {
         active: 0,
         tag: this.#state.furthestTag(name),
+        sinceAged: 0,
         startedLast: 0,
         tokens: Infinity,
         countedAt: 0,
@@ -100,8 +113,20 @@ export class Queues {
     const queue = this.get(name);
     queue.active += 1;
     queue.tag = Math.max(queue.tag, tag);
+    queue.sinceAged = Math.min(queue.sinceAged, AGED_EVERY - 1) + 1;
     queue.startedLast = ++this.#starts;
     queue.tokens -= 1;
+  }
+
+  /** How many of the next `count` starts belong to the items that are ready longest. */
+  agedPlaces(name: string, count: number): number {
+    return Math.floor((this.get(name).sinceAged + count) / AGED_EVERY);
+  }
+
+  /** What has just started was one of these. */
+  agedStarted(name: string): void {
+    const queue = this.get(name);
+    queue.sinceAged = Math.max(0, queue.sinceAged - AGED_EVERY);
   }
 
   #tokens(queue: Queue, now: number): number {

@@ -2,13 +2,14 @@
 import type { DigestSet } from '@pangolin/contracts/digest';
 import type { NeedsInput } from '@pangolin/contracts/needs-input';
 import { isCancellation, isTerminal, type Cancellation, type Phase, type Reason } from '@pangolin/contracts/reasons';
-import { DEFAULTS, lockKey, type AdmittedLock } from '@pangolin/contracts/run';
+import { DEFAULTS, lockKey } from '@pangolin/contracts/run';
 import { decideRetry, PARKS_MAX } from '../plan/retry.ts';
 import type { Verdict } from '../plan/verdicts.ts';
 import type { ItemChange, ItemRow, Products, RunRow } from '../store/state.ts';
 import { signProvenance } from './manifest.ts';
 import { makeReady, settleDependents } from './dependencies.ts';
 import { specOf } from './engine.ts';
+import { leaveLocks } from './lock-waiters.ts';
 import type { Pass } from './pass.ts';
 import { judgeByPattern } from './patterns.ts';
 
@@ -117,11 +118,6 @@ export async function settleAttempt(
   for (const lock of spec.resourceLocks) state.wakeWaiters(lockKey(lock));
 }
 
-/** An item that was perhaps woken for one of its locks does not take them now: those behind it get that chance. */
-export function passOn({ engine: { state, memory } }: Pass, locks: readonly AdmittedLock[]): void {
-  for (const lock of locks) if (memory.locks.blocking([lock]) === undefined) state.wakeWaiters(lockKey(lock));
-}
-
 /** An item that asks without end is no use to anybody. */
 function withinPatience(verdict: Verdict, item: ItemRow): Verdict {
   if (verdict.status !== 'waiting' || item.parks < PARKS_MAX) return verdict;
@@ -170,7 +166,7 @@ function closeItem(pass: Pass, item: ItemRow, end: End): void {
   });
   pass.engine.memory.touched.add(item.rn);
   pass.endings.push(item.iid);
-  if (item.runnable === 1) passOn(pass, specOf(item).resourceLocks);
+  leaveLocks(pass, item);
 }
 
 /** A person or the deadline has decided an approval. */

@@ -58,6 +58,7 @@ CREATE TABLE IF NOT EXISTS item (
   priority    INTEGER NOT NULL,
   tag         INTEGER NOT NULL DEFAULT 0, -- its place in the queue, fair between runs
   rank        INTEGER NOT NULL DEFAULT 0, -- tag, moved ahead by priority: lowest first
+  ready_at    INTEGER,                    -- ms: since when it waits for nothing but a slot and its locks
   on_exit     INTEGER NOT NULL DEFAULT 0,
   attempt     INTEGER NOT NULL DEFAULT 0, -- attempts fired
   charged     INTEGER NOT NULL DEFAULT 0, -- failures on the item's own budget
@@ -80,7 +81,9 @@ CREATE TABLE IF NOT EXISTS item (
   UNIQUE (rn, item_id)
 );
 CREATE INDEX IF NOT EXISTS item_ready ON item (queue, rank, iid) WHERE runnable = 1;
+CREATE INDEX IF NOT EXISTS item_ready_long ON item (queue, ready_at, iid) WHERE runnable = 1;
 CREATE INDEX IF NOT EXISTS item_blocked ON item (blocked_on, queue, rank, iid) WHERE blocked_on IS NOT NULL;
+CREATE INDEX IF NOT EXISTS item_blocked_long ON item (blocked_on, queue, ready_at, iid) WHERE blocked_on IS NOT NULL;
 CREATE INDEX IF NOT EXISTS item_order ON item (rn);
 CREATE INDEX IF NOT EXISTS item_due ON item (due_at) WHERE due_at IS NOT NULL;
 CREATE UNIQUE INDEX IF NOT EXISTS item_task ON item (task) WHERE task IS NOT NULL;

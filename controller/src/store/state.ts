@@ -56,6 +56,7 @@ export interface ItemRow {
   readonly priority: number;
   readonly tag: number;
   readonly rank: number;
+  readonly ready_at: number | null;
   readonly on_exit: number;
   readonly attempt: number;
   readonly charged: number;
@@ -105,7 +106,7 @@ export interface NewRun {
 }
 
 /** Changes whenever a table does (PRAGMA user_version). */
-const LAYOUT = 1;
+const LAYOUT = 2;
 /** Parsed pipelines that are kept at hand. */
 const PIPELINES_MAX = 100;
 
@@ -507,6 +508,16 @@ export class StateStore {
     ) as ItemRow[];
   }
 
+  /** Those that have been ready since before `before`, the longest first. */
+  readyLong(queue: string, before: number, limit: number): ItemRow[] {
+    return this.#all(
+      'SELECT * FROM item WHERE runnable = 1 AND queue = ? AND ready_at <= ? ORDER BY ready_at, iid LIMIT ? + 0',
+      queue,
+      before,
+      limit,
+    ) as ItemRow[];
+  }
+
   due(now: number, limit: number): ItemRow[] {
     return this.#all(
       'SELECT * FROM item WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ? + 0',
@@ -551,7 +562,10 @@ export class StateStore {
     return this.#run('DELETE FROM edge_group WHERE dst = ? AND grp = ?', dst, grp).changes === 1;
   }
 
-  /** Lets the first item of each queue that waits for `lock` try again: a queue that is held back holds no other one back. */
+  /**
+   * Lets two items of each queue that wait for `lock` try again, the first by rank and the one that is ready longest: a queue
+   * that is held back holds no other one back.
+   */
   wakeWaiters(lock: string): void {
     // From one queue to the next by the index, however many wait in each.
     this.#run(
@@ -562,6 +576,9 @@ export class StateStore {
          FROM waiting WHERE queue IS NOT NULL)
        UPDATE item SET blocked_on = NULL, runnable = 1 WHERE iid IN (
          SELECT (SELECT iid FROM item WHERE blocked_on = @lock AND queue = waiting.queue ORDER BY rank, iid LIMIT 1)
+         FROM waiting WHERE queue IS NOT NULL
+         UNION ALL
+         SELECT (SELECT iid FROM item WHERE blocked_on = @lock AND queue = waiting.queue ORDER BY ready_at, iid LIMIT 1)
          FROM waiting WHERE queue IS NOT NULL)`,
       { lock },
     );

@@ -15,6 +15,32 @@ export interface EgressPolicy {
   readonly host: readonly string[];
 }
 
+export interface Destination {
+  /** Lower case, without brackets or a final dot. */
+  readonly host: string;
+  readonly port: number;
+}
+
+const WEB_PORTS = [80, 443];
+const ADDRESS = /^[\d.]+$|:/;
+
+/** Which destinations an item allows: by name, before anything is resolved. */
+export function isAllowed({ host, port }: Destination, { allow }: Pick<EgressPolicy, 'allow'>): boolean {
+  return allow.some((entry) => {
+    const { name, port: only } = allowEntry(entry);
+    if (only === undefined ? !WEB_PORTS.includes(port) : only !== port) return false;
+    // A wildcard stands for names: no address is a subdomain of anything.
+    return name.startsWith('*.') ? !ADDRESS.test(host) && host.endsWith(name.slice(1)) : host === name;
+  });
+}
+
+/** `host`, `*.host`, `host:port`. */
+export function allowEntry(entry: string): { readonly name: string; readonly port: number | undefined } {
+  const match = /^(.*?)(?::(\d{1,5}))?$/.exec(entry);
+  const name = (match?.[1] ?? '').toLowerCase().replace(/\.$/, '');
+  return { name, port: match?.[2] === undefined ? undefined : Number(match[2]) };
+}
+
 /** Why a destination was refused, or a connection cut. */
 export type EgressRefusal =
   | 'NotAllowed'

@@ -5,10 +5,10 @@ import { connect as connectTcp, createServer, type AddressInfo } from 'node:net'
 import { test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import fc from 'fast-check';
-import type { EgressPolicy } from '@pangolin/contracts/egress';
+import { isAllowed, type EgressPolicy } from '@pangolin/contracts/egress';
 import { isInternal } from '@pangolin/controller/egress/addresses';
 import { readClientHello } from '@pangolin/controller/egress/client-hello';
-import { isAllowed, parseDestination } from '@pangolin/controller/egress/policy';
+import { parseDestination } from '@pangolin/controller/egress/policy';
 import { Resolver } from '@pangolin/controller/egress/resolver';
 
 const allow = ['example.org', '*.pkg.test', 'db.test:5433', '93.184.216.34', '*.port.test:8443'];

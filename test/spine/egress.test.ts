@@ -7,6 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { casKey } from '@pangolin/contracts/layout';
 import type { EgressLine } from '@pangolin/contracts/egress';
 import { WORKER_IMAGE } from '@pangolin/controller/providers/open';
+import type { Report } from '@pangolin/verify/report';
 import { blocks, Deployment, docker, dockerSkip, ends, outputs, runOf, script } from './harness.ts';
 import { poll } from './poll.ts';
 
@@ -204,6 +205,10 @@ describe('an allow-list on docker', { skip: await dockerSkip() }, () => {
     const bundle = readFileSync(await deployment.verified('run'), 'utf8');
     const end = deployment.events('run').find((event) => event.kind === 'item.reconciled' && event.itemId === 'probe');
     assert.ok(end?.kind === 'item.reconciled' && bundle.includes(`blobs/${end.egress?.sha256}`));
+    const verify = await deployment.cli('verify', join(deployment.dir, 'run.bundle.json'), '-o', 'json');
+    const { egress } = (JSON.parse(verify.stdout) as Report).checks;
+    assert.equal(egress.result, true, egress.detail);
+    assert.match(egress.detail, /^[1-9]\d* connections in \d egress logs?, each granted; [1-9]\d* refused\.$/);
     await deployment.swept();
   });
 

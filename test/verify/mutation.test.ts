@@ -110,6 +110,10 @@ ${noteLine(ORIGIN, logIdOf(keys.log).subarray(0, 4), signature)}`;
     const name = [...files.keys()].findLast((each) => each.startsWith('blobs/'))!;
     return { name: 'another product', files: new Map(files).set(name, Buffer.from('evil')) };
   },
+  egress: () => {
+    const { name, files: whole } = first(liarMutants(keys, files), 'egress: another host let through');
+    return { name, files: whole! };
+  },
   attestations: () => first(attestationMutants(keys, files), 'attestation: signed over another statement'),
 };
 

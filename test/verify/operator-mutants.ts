@@ -791,6 +791,32 @@ function* planMutants(keys: ForgeKeys, files: Files): Generator<Mutant> {
   }
 }
 
+const rewrite =
+  (event: string, change: (line: Json) => void) =>
+  (log: string): string =>
+    log.replace(new RegExp(`^.*"event":"${event}".*$`, 'm'), (line) => {
+      const value = JSON.parse(line) as Json;
+      change(value);
+      return JSON.stringify(value);
+    });
+
+/** Records that the manifest, which grants `registry.example`, does not allow. */
+const egressEdits: readonly (readonly [string, (log: string) => string | Buffer])[] = [
+  ['another host let through', rewrite('allowed', (line) => (line.host = 'evil.example'))],
+  ['another port let through', rewrite('allowed', (line) => (line.port = 22))],
+  ['a name below the granted one let through', rewrite('allowed', (line) => (line.host = 'a.registry.example'))],
+  ['a name that ends like the granted one', rewrite('allowed', (line) => (line.host = 'evilregistry.example'))],
+  ['an address let through', rewrite('allowed', (line) => (line.host = line.address))],
+  ['a refused one let through', rewrite('refused', (line) => Object.assign(line, { event: 'allowed', address: '1.1.1.1', reason: undefined }))],
+  ['bytes of a refused one', rewrite('closed', (line) => (line.connection = 2))],
+  ['bytes of one that is not there', rewrite('closed', (line) => (line.connection = 9))],
+  ['an event of no kind', rewrite('refused', (line) => (line.event = 'tunnelled'))],
+  ['a field too many', rewrite('allowed', (line) => (line.via = 'evil.example'))],
+  ['a host that is none', rewrite('allowed', (line) => (line.host = null))],
+  ['a line that is no JSON', (log) => `hello\n${log}`],
+  ['bytes that are no text', (log) => Buffer.from(log.replace('CONNECT', '\u00ff'), 'latin1')],
+]; // prettier-ignore
+
 /** The record of what a list of hosts let through, told otherwise. */
 function* egressMutants(keys: ForgeKeys, files: Files): Generator<Mutant> {
   const make = (name: string, change: (ended: (itemId: string) => Json) => void, more: Files = new Map()): Mutant => ({
@@ -818,6 +844,13 @@ function* egressMutants(keys: ForgeKeys, files: Files): Generator<Mutant> {
   });
   const { egress } = eventsOf(files).findLast((each) => each.kind === 'item.reconciled' && each.itemId === 'apply')!;
   yield { name: 'egress: changed', files: new Map(files).set(`blobs/${egress.sha256}`, evil), failure: ['blob'] };
+  const honest = files.get(`blobs/${egress.sha256}`)!.toString();
+  for (const [name, edit] of egressEdits) {
+    const bytes = Buffer.from(edit(honest) as string);
+    const told = make(name, (ended) => (ended('apply').egress = set(sha(bytes)))).files!;
+    told.delete(`blobs/${egress.sha256}`);
+    yield { name: `egress: ${name}`, files: told.set(`blobs/${sha(bytes)}`, bytes), failure: ['egress'] };
+  }
 }
 
 /**

@@ -4,9 +4,10 @@ import { memoryReader } from '@pangolin/verify/readers/memory';
 import { renderReport } from '@pangolin/verify/render';
 import type { Report } from '@pangolin/verify/report';
 import { verifyBundle } from '@pangolin/verify/verify';
+import { checkEgressLog } from '@pangolin/verify/egress-log';
 import { eventsOf, forgeKeys, logOf, resealed, trustOf, type Files } from './forge.ts';
 import { isLower } from './harness.ts';
-import { tell } from './story.ts';
+import { egressLog, tell } from './story.ts';
 
 const keys = forgeKeys();
 const trust = trustOf(keys);
@@ -54,6 +55,37 @@ test('a lean bundle verifies, with everything withheld counted', async () => {
     ['plan-withheld', 'edges-unconfirmed'],
   );
   assert.equal(report.closure.unconfirmed, 2);
+});
+
+test('an egress log is held against the list of hosts of its manifest, where both are there', async () => {
+  const whole = await verify(files);
+  assert.deepEqual(whole.checks.egress, { result: true, detail: '2 connections in 1 egress log, each granted; 1 refused.' }); // prettier-ignore
+  assert.ok(whole.facts.some(({ observer, statement }) => observer === 'controller' && /let 2 connections through/.test(statement))); // prettier-ignore
+  const { egress } = eventsOf(files).find((each) => each.egress)!;
+  const dispatch = eventsOf(files).find((each) => each.kind === 'item.fired' && each.itemId === 'apply')!.dispatch;
+  for (const gone of [
+    /^blobs\/./,
+    new RegExp(egress.sha256),
+    new RegExp(`^(dispatch|attestations)/${dispatch.sha256}`),
+  ]) {
+    const { verdict, checks } = await verify(without(gone));
+    assert.deepEqual([verdict, checks.egress.result], ['verified', 'n/a']);
+    assert.match(checks.egress.detail, /^It cannot be checked because 1 egress log of 1/);
+  }
+  const unrecorded = resealed(keys, without(new RegExp(egress.sha256)), (events) => {
+    delete events.find((each) => each.egress).egress;
+  });
+  const report = await verify(unrecorded);
+  assert.deepEqual([report.verdict, report.checks.egress.detail], ['verified', 'No task left an egress log.']);
+  assert.ok(report.findings.some(({ code }) => code === 'egress-log-missing'));
+});
+
+test('a proxy that was killed leaves half a line, which is no fault', () => {
+  const log = egressLog('run-1');
+  const policy = { allow: ['*.example:443', 'registry.example:80'] };
+  assert.deepEqual(checkEgressLog(Buffer.from(log.slice(0, -9)), policy), { allowed: 2, refused: 1 });
+  assert.deepEqual(checkEgressLog(Buffer.alloc(0), policy), { allowed: 0, refused: 0 });
+  assert.throws(() => checkEgressLog(Buffer.from(log), { allow: ['*.example:443'] }), /"registry.example:80", which is not granted/); // prettier-ignore
 });
 
 test('removing a blob lowers what the report says and nothing else', async () => {
@@ -173,7 +205,7 @@ for (const [name, change, verdict] of keyLives) {
 test('the checklist shows every check, and no control character of a bundle', async () => {
   const text = renderReport(await verify(files));
   assert.match(text, /^VERIFIED\./);
-  assert.equal(text.match(/^[✓✗–] /gmu)?.length, 13);
+  assert.equal(text.match(/^[✓✗–] /gmu)?.length, 14);
   const evil = new Map(files).set('\u001b[2J\u202eevil', Buffer.from('x'));
   const failed = renderReport(await verify(evil));
   assert.match(failed, /^FAILED\./);

@@ -275,7 +275,7 @@ export function tell(
     patch: { sha256: sha(patch), from: { itemId: 'edit', output: 'patch' } },
   });
   const result = { 'outputs/result.bin': `\u0000binary of ${runId}`, ...more };
-  reconcile('apply', 'done', 'Succeeded', result, `egress of ${runId}\n`);
+  reconcile('apply', 'done', 'Succeeded', result, egressLog(runId));
   if (answer) {
     fire('ask', 1);
     reconcile('ask', 'waiting', 'WaitingForInput', {});
@@ -293,6 +293,28 @@ export function tell(
   const log = logOf(renumber(events));
   files.set('events.jsonl', log).set('seal.sigstore.json', sealOf(keys, log));
   return { files, plan };
+}
+
+/** What the list of hosts of `apply` lets through and what not, in a record of this run alone. */
+export function egressLog(runId: string): string {
+  const to = (event: string, connection: number, host: string, port: number, more: Json): Json => ({
+    t: '2026-03-01T10:00:00.100Z',
+    ...{ event, connection, method: 'CONNECT', host, port },
+    ...more,
+  });
+  const closed = (connection: number, sent: number, received: number): Json => ({
+    t: '2026-03-01T10:00:00.200Z',
+    ...{ event: 'closed', connection, sent, received },
+  });
+  const lines = [
+    to('allowed', 1, 'registry.example', 443, { address: '93.184.216.34' }),
+    to('refused', 2, `${runId}.evil.example`, 443, { reason: 'NotAllowed' }),
+    closed(1, 517, 4096),
+    to('allowed', 3, 'registry.example', 80, { address: '93.184.216.34' }),
+    closed(3, 100, 0),
+    { t: '2026-03-01T10:00:00.300Z', event: 'end', connections: 3 },
+  ];
+  return lines.map((line) => `${JSON.stringify(line)}\n`).join('');
 }
 
 function materials({

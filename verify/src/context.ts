@@ -2,13 +2,14 @@
 import type { RunSeal } from '@pangolin/contracts/statement';
 import type { Checkpoint, NoteSignature } from '@pangolin/contracts/note';
 import type { Sha256 } from '@pangolin/contracts/digest';
+import type { EgressPolicy } from '@pangolin/contracts/egress';
 import type { OpenAnchor } from './anchor/anchor.ts';
 import type { BundleReader } from './bundle-reader.ts';
 import type { LogLines } from './log-lines.ts';
 import type { Plan } from './plan.ts';
 import type { ProofDocument } from './proof/document.ts';
 import type { ItemStory } from './proof/item-story.ts';
-import type { ReplayResult } from './replay/result.ts';
+import type { Attempt, ReplayResult } from './replay/result.ts';
 import type { DependencyEvidence, Fact, Finding, FindingCode, HeadSpacing } from './report.ts';
 import type { SigstoreFile } from './sigstore-file.ts';
 import type { Trust, TrustedKey, TrustedLogKey } from './trust-file.ts';
@@ -69,6 +70,8 @@ export class Context {
   /** Instead of a log, where the evidence of one item is verified. */
   proof: ProofDocument | undefined;
   item: ItemStory | undefined;
+  /** What the manifests of attempts grant that may reach some hosts only, as far as they are in the bundle. */
+  granted: ReadonlyMap<Attempt, Pick<EgressPolicy, 'allow'>> = new Map();
   blobs = { present: 0, withheld: 0 };
   statements = { present: 0, withheld: 0, signed: 0 };
 

@@ -17,6 +17,7 @@ export const checkIds = [
   'events',
   'closure',
   'blobs',
+  'egress',
   'attestations',
   'witnesses',
   'anchor',
@@ -34,6 +35,7 @@ export type Failure =
   | 'events'
   | 'closure'
   | 'blob'
+  | 'egress'
   | 'attestation'
   | 'witness'
   | 'anchor-missing'
@@ -64,6 +66,7 @@ export type FindingCode =
   | 'key-expired'
   | 'completed-in-the-future'
   | 'sandbox-weaker-than-asked'
+  | 'egress-log-missing'
   | 'shared-user'
   | 'later-events-unknown'
   | 'dependencies-unreadable';

@@ -8,6 +8,7 @@ import { blobs } from './checks/blobs.ts';
 import type { Check } from './checks/check.ts';
 import { checkpoint } from './checks/checkpoint.ts';
 import { closure } from './checks/closure.ts';
+import { egress } from './checks/egress.ts';
 import { events } from './checks/events.ts';
 import { inclusion } from './checks/inclusion.ts';
 import { rebuild } from './checks/rebuild.ts';
@@ -33,6 +34,7 @@ export const checks: readonly Check[] = [
   events,
   closure,
   blobs,
+  egress,
   attestations,
   witnesses,
   anchor,

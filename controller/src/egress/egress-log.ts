@@ -1,7 +1,6 @@
 /** The egress log: a line for every destination that was tried, bounded, complete or refusing. */
 import { writeSync } from 'node:fs';
-import type { EgressLine, EgressRefusal } from '@pangolin/contracts/egress';
-import type { Destination } from './policy.ts';
+import type { Destination, EgressLine, EgressRefusal } from '@pangolin/contracts/egress';
 
 /** Connections of one task. Beyond, each is refused: what cannot be recorded does not happen. */
 export const CONNECTIONS_MAX = 50_000;

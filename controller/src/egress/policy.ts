@@ -1,14 +1,7 @@
-/** Which destinations an item allows: by name, before anything is resolved. */
+/** The destination that a request names, and what the operator lets be at an internal address. */
 import { isIP } from 'node:net';
-import type { EgressPolicy } from '@pangolin/contracts/egress';
+import { allowEntry, type Destination, type EgressPolicy } from '@pangolin/contracts/egress';
 
-export interface Destination {
-  /** Lower case, without brackets or a final dot. */
-  readonly host: string;
-  readonly port: number;
-}
-
-const WEB_PORTS = [80, 443];
 const NAME = /^(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*$/;
 
 /** `host:port`, as CONNECT names it; undefined when it is not exactly that. */
@@ -22,26 +15,10 @@ export function parseDestination(text: string): Destination | undefined {
   return { host, port };
 }
 
-export function isAllowed({ host, port }: Destination, { allow }: Pick<EgressPolicy, 'allow'>): boolean {
-  return allow.some((entry) => {
-    const { name, port: only } = entryOf(entry);
-    if (only === undefined ? !WEB_PORTS.includes(port) : only !== port) return false;
-    // A wildcard stands for names: no address is a subdomain of anything.
-    return name.startsWith('*.') ? isIP(host) === 0 && host.endsWith(name.slice(1)) : host === name;
-  });
-}
-
 /** Whether the operator lets this very destination be at an internal address. */
 export function mayBeInternal({ host, port }: Destination, { internal }: Pick<EgressPolicy, 'internal'>): boolean {
   return internal.some((entry) => {
-    const { name, port: only } = entryOf(entry);
+    const { name, port: only } = allowEntry(entry);
     return name === host && only === port;
   });
-}
-
-/** `host`, `*.host`, `host:port`. */
-function entryOf(entry: string): { readonly name: string; readonly port: number | undefined } {
-  const match = /^(.*?)(?::(\d{1,5}))?$/.exec(entry);
-  const name = (match?.[1] ?? '').toLowerCase().replace(/\.$/, '');
-  return { name, port: match?.[2] === undefined ? undefined : Number(match[2]) };
 }

@@ -15,10 +15,10 @@ import {
 import { connect, isIP, type Socket } from 'node:net';
 import { Duplex, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { EgressPolicy, EgressRefusal } from '@pangolin/contracts/egress';
+import { isAllowed, type Destination, type EgressPolicy, type EgressRefusal } from '@pangolin/contracts/egress';
 import { HELLO_BYTES_MAX, readClientHello } from './client-hello.ts';
 import type { EgressLog, Attempted } from './egress-log.ts';
-import { isAllowed, parseDestination, type Destination } from './policy.ts';
+import { parseDestination } from './policy.ts';
 import type { Resolver } from './resolver.ts';
 
 const PARALLEL_MAX = 256;

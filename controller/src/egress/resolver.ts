@@ -1,9 +1,9 @@
 /** Names → addresses, once: what a name stands for when it is first asked, it stands for until the proxy ends. */
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import type { EgressPolicy } from '@pangolin/contracts/egress';
+import type { Destination, EgressPolicy } from '@pangolin/contracts/egress';
 import { isInternal } from './addresses.ts';
-import { mayBeInternal, type Destination } from './policy.ts';
+import { mayBeInternal } from './policy.ts';
 
 export type Resolution =
   { readonly addresses: readonly string[] } | { readonly refused: 'InternalAddress' | 'Unresolvable' };

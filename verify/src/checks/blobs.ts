@@ -73,6 +73,7 @@ export const blobs: Check = {
       if (result) results.push(result);
       await checkAnswer(context, attempt, result);
     }
+    context.granted = grantsOf(dispatches);
     context.blobs = { present: present.blobs, withheld: named.size - present.blobs };
     context.statements = { present: present.statements, withheld: statements - present.statements, signed: 0 };
     for (const product of replay.dependencies) await readDependencyProduct(context, product);
@@ -92,6 +93,15 @@ function verdict(replay: ReplayResult, { blobs, statements }: Context) {
     `${blobs.present} of ${blobs.present + blobs.withheld} blobs and ` +
       `${statements.present} of ${statements.present + statements.withheld} statements of ${plural(size, 'attempt')}.`,
   );
+}
+
+function grantsOf(dispatches: ReadonlyMap<Attempt, DispatchStatement>): Context['granted'] {
+  const granted = new Map<Attempt, { readonly allow: readonly string[] }>();
+  for (const [attempt, { predicate }] of dispatches) {
+    const { network } = predicate.sandbox.enforced;
+    if (typeof network === 'object') granted.set(attempt, network);
+  }
+  return granted;
 }
 
 const nameOf = ({ itemId, attempt }: Attempt): string => `attempt ${attempt} of ${quote(itemId)}`;

@@ -119,6 +119,20 @@ const blobs: Check = {
   },
 };
 
+const egress: Check = {
+  id: 'egress',
+  title: 'Nothing was let through to the network but what the manifests grant',
+  failure: 'egress',
+  run({ item }) {
+    const logs = item?.attempts.filter(({ reconciled }) => reconciled.egress).length ?? 0;
+    return notApplicable(
+      logs === 0
+        ? 'No task left an egress log.'
+        : `It cannot be checked because ${plural(logs, 'egress log')}, which a bundle has, is not in the proof of one item.`,
+    );
+  },
+};
+
 const attestations: Check = {
   id: 'attestations',
   title: 'The statements are signed by a key that you trust to attest',
@@ -154,6 +168,7 @@ export const proofChecks: readonly Check[] = [
   events,
   closure,
   blobs,
+  egress,
   attestations,
   witnesses,
   anchor,

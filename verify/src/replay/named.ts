@@ -45,7 +45,10 @@ export class Named {
       attempt.result = result.sha256;
       this.blobs.add(result.sha256);
     }
-    if (egress) this.blobs.add(egress.sha256);
+    if (egress) {
+      this.blobs.add(egress.sha256);
+      attempt.egress = egress.sha256;
+    }
     for (const name in outputs) {
       const { sha256 } = outputs[name]!;
       this.blobs.add(sha256);

@@ -18,6 +18,8 @@ export interface Attempt {
   answeredLine?: number;
   /** Digest of the worker's output.json, when there was one. */
   result?: Sha256;
+  /** Digest of the egress log of its task, when there was one. */
+  egress?: Sha256;
 }
 
 /** A product whose name says that it is dependency evidence. */

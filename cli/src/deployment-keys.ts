@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { PangolinError } from '@pangolin/contracts/errors';
+import type { NextKey } from '@pangolin/controller/audit/key-changes';
 import type { Keys } from '@pangolin/controller/audit/keys';
 import type { EvidenceStore } from '@pangolin/controller/store/evidence';
 import type { Context } from './context.ts';
@@ -15,6 +16,28 @@ export const stateFlag = {
 /** What the flag says, else the environment. */
 export const stateGiven = (flag: string | undefined): string | undefined =>
   flag ?? (process.env.PANGOLIN_STATE || undefined);
+
+/** Which key comes after the one in use. */
+export const nextKeyFlags = {
+  kms: { type: 'string', valueHint: 'ARN', description: 'The new key is this one in AWS KMS (ECC_NIST_P256).' },
+  'kms-endpoint': { type: 'string', valueHint: 'URL', description: 'Instead of the region’s own.' },
+  file: { type: 'boolean', description: 'The new key is a file here, where the old one is in KMS.' },
+} as const;
+
+/** @throws PangolinError USAGE for both, or for an endpoint of nothing. */
+export function nextKeyOf(args: {
+  readonly kms: string | undefined;
+  readonly 'kms-endpoint': string | undefined;
+  readonly file: boolean;
+}): NextKey | undefined {
+  const { kms: arn, 'kms-endpoint': endpoint, file } = args;
+  if (arn !== undefined && file) throw new PangolinError('USAGE', '--kms and --file name two places for one key');
+  if (arn === undefined && endpoint !== undefined) {
+    throw new PangolinError('USAGE', '--kms-endpoint says where KMS is, and no --kms which key');
+  }
+  if (arn !== undefined) return { arn, ...(endpoint !== undefined && { endpoint }) };
+  return file ? 'file' : undefined;
+}
 
 export const originFlag = {
   type: 'string',
@@ -85,22 +108,29 @@ export interface KeyLine {
   readonly keyid: string;
   readonly state: 'in use' | 'retired' | 'revoked';
   readonly start: string;
+  /** Of the key in KMS; absent for a file. */
+  readonly arn?: string;
   readonly end?: string;
   readonly revokedAt?: string;
 }
 
 export async function keyLines(keys: Keys): Promise<KeyLine[]> {
   const { signersOf } = await import('@pangolin/controller/audit/keys');
-  const signers = signersOf(keys).map(({ role, keyid, start, end, revokedAt }) => ({
+  const signers = signersOf(keys).map(({ role, keyid, start, arn, end, revokedAt }) => ({
     role,
     keyid,
     state:
       revokedAt !== undefined ? ('revoked' as const) : end !== undefined ? ('retired' as const) : ('in use' as const),
     start,
+    ...(arn !== undefined && { arn }),
     ...(end !== undefined && { end }),
     ...(revokedAt !== undefined && { revokedAt }),
   }));
-  return [...signers, { role: 'log', keyid: keys.log.keyid, state: 'in use', start: keys.createdAt }];
+  const { keyid, arn } = keys.log;
+  return [
+    ...signers,
+    { role: 'log', keyid, state: 'in use', start: keys.createdAt, ...(arn !== undefined && { arn }) },
+  ];
 }
 
 /** Prints what `pangolin key show` shows. */
@@ -108,8 +138,9 @@ export async function printKeys(keys: Keys, context: Context): Promise<void> {
   const lines = await keyLines(keys);
   if (context.json) return await context.printJson({ origin: keys.origin, keys: lines });
   await context.print(keys.origin);
-  for (const { role, keyid, state, start, end, revokedAt } of lines) {
+  for (const { role, keyid, state, start, arn, end, revokedAt } of lines) {
     const until = revokedAt !== undefined ? `, revoked at ${revokedAt}` : end !== undefined ? ` to ${end}` : '';
-    await context.print(`${role.padEnd(7)} ${keyid}  ${state}, from ${start}${until}`);
+    const place = arn === undefined ? '' : `, ${arn}`;
+    await context.print(`${role.padEnd(7)} ${keyid}  ${state}, from ${start}${until}${place}`);
   }
 }

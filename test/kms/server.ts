@@ -1,5 +1,5 @@
 /** A KMS that signs: its answers are those of AWS's model, its signatures those of node:crypto's curve. */
-import { createECDH, createHash, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createECDH, createHash, generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
 import type { GetPublicKeyCommandInput, SignCommandInput } from '@aws-sdk/client-kms';
 import { AwsError, serveJson, type JsonServer } from '../aws/json-server.ts';
 import { ServiceModel } from '../aws/service-model.ts';
@@ -8,8 +8,14 @@ const ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551
 const RAW_MAX = 4096;
 const ARN = 'arn:aws:kms:eu-central-1:123456789012:key/';
 
+const ALGORITHMS = {
+  ECC_NIST_P256: 'ECDSA_SHA_256',
+  ECC_NIST_EDWARDS25519: 'ED25519_SHA_512',
+  RSA_2048: 'RSASSA_PSS_SHA_256',
+} as const;
+
 interface Key {
-  readonly spec: 'ECC_NIST_P256' | 'RSA_2048';
+  readonly spec: keyof typeof ALGORITHMS;
   readonly pair: { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
   enabled: boolean;
 }
@@ -37,7 +43,7 @@ export async function serveKms(): Promise<KmsServer> {
         KeySpec: spec,
         KeyUsage: 'SIGN_VERIFY',
         PublicKey: pair.publicKey.export({ type: 'spki', format: 'der' }).toString('base64'),
-        SigningAlgorithms: spec === 'ECC_NIST_P256' ? ['ECDSA_SHA_256'] : ['RSASSA_PSS_SHA_256'],
+        SigningAlgorithms: [ALGORITHMS[spec]],
       };
     },
     // On the wire a blob is base64.
@@ -48,11 +54,16 @@ export async function serveKms(): Promise<KmsServer> {
       SigningAlgorithm,
     }: Omit<SignCommandInput, 'Message'> & { Message: string }) => {
       const [arn, { spec, pair }] = find(KeyId);
-      if (spec !== 'ECC_NIST_P256' || SigningAlgorithm !== 'ECDSA_SHA_256')
+      if (spec === 'RSA_2048' || SigningAlgorithm !== ALGORITHMS[spec])
         throw new AwsError('InvalidKeyUsageException', `${arn} does not sign with ${SigningAlgorithm}`);
       const message = Buffer.from(Message, 'base64');
       if (MessageType === 'RAW' && message.length > RAW_MAX)
         throw new AwsError('ValidationException', `a raw message has at most ${RAW_MAX} bytes`);
+      if (spec === 'ECC_NIST_EDWARDS25519') {
+        if (MessageType !== 'RAW')
+          throw new AwsError('ValidationException', 'ED25519_SHA_512 takes the message, not its digest');
+        return { KeyId: arn, SigningAlgorithm, Signature: sign(null, message, pair.privateKey).toString('base64') };
+      }
       if (MessageType === 'DIGEST' && message.length !== 32)
         throw new AwsError('ValidationException', 'Digest is invalid length for algorithm ECDSA_SHA_256.');
       const digest = MessageType === 'DIGEST' ? message : createHash('sha256').update(message).digest();
@@ -65,7 +76,9 @@ export async function serveKms(): Promise<KmsServer> {
       const pair =
         spec === 'ECC_NIST_P256'
           ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
-          : generateKeyPairSync('rsa', { modulusLength: 2048 });
+          : spec === 'ECC_NIST_EDWARDS25519'
+            ? generateKeyPairSync('ed25519')
+            : generateKeyPairSync('rsa', { modulusLength: 2048 });
       const arn = `${ARN}${crypto.randomUUID()}`;
       keys.set(arn, { spec, pair, enabled: true });
       return arn;

@@ -11,6 +11,8 @@ export interface KeyRecord {
   /** SubjectPublicKeyInfo, DER, base64. */
   readonly publicKey: string;
   readonly start: string;
+  /** Of a key in KMS. */
+  readonly arn?: string;
   /** Absent for the key in use. */
   readonly end?: string;
   readonly revokedAt?: string;

@@ -9,7 +9,7 @@
  * <dir>/log.pem           Ed25519, signs checkpoints of the deployment's log
  * ```
  * <dir>/history.json    the keys that were replaced, once one was (key-history.ts)
- * <dir>/<role>.kms.json   in place of seal.pem or attest.pem: the key is in AWS KMS (kms-key-file.ts)
+ * <dir>/<role>.kms.json   in place of <role>.pem: the key is in AWS KMS (kms-key-file.ts)
  * One key has one role: `seal` and `attest` sign only PAE strings, `log` only note texts.
  */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign, type KeyObject } from 'node:crypto';
@@ -23,8 +23,8 @@ import { NOTE_ED25519, noteKeyHash, rawOfEd25519, type NoteKey } from '@pangolin
 import { TRUST_SCHEMA, TRUSTED_ROOT_MEDIA_TYPE, type SignerRole, type TrustDocument } from '@pangolin/contracts/trust';
 import { formatTime } from '@pangolin/contracts/units';
 import { readHistory, type KeyRecord } from './key-history.ts';
-import { readKmsKey } from './kms-key-file.ts';
-import { kmsSigner } from './kms-signer.ts';
+import { kmsKeyId, kmsPath, readKmsFile, readKmsKey } from './kms-key-file.ts';
+import { kmsSigner, type KeyRole } from './kms-signer.ts';
 
 export interface Keys {
   /** Name of the deployment's log: a bare hostname, because sigstore-go takes a URL's hostname for it. */
@@ -33,19 +33,22 @@ export interface Keys {
   readonly logPrefix: string;
   /** When the directory was made: the start of the keys' validity. */
   readonly createdAt: string;
-  readonly seal: Signer;
-  readonly attest: Signer;
+  readonly seal: RoleSigner;
+  readonly attest: RoleSigner;
   readonly log: LogSigner;
   /** Every key for statements that there ever was, once one was replaced. */
   readonly history: readonly KeyRecord[];
 }
 
-export interface LogSigner extends Signer {
+export interface RoleSigner extends Signer {
+  /** Of the KMS key; absent for a file. */
+  readonly arn?: string;
+}
+
+export interface LogSigner extends RoleSigner {
   /** `origin` and the raw key: what checkpoints are verified with. */
   readonly note: NoteKey;
 }
-
-type KeyFile = SignerRole | 'log';
 
 /** What a deployment is called and where its log is, when it is made. */
 export interface NewDeployment {
@@ -72,16 +75,34 @@ export async function openKeys(dir: string, made: NewDeployment = {}): Promise<K
   return { origin, createdAt, logPrefix, seal: seal!, attest: attest!, log: { ...log!, note }, history };
 }
 
-/** A rotation is decided by the history. Its key may still lie beside the place of the old one, or be nobody's. */
+export const pemPath = (dir: string, role: KeyRole): string => join(dir, `${role}.pem`);
+
+/**
+ * A rotation is decided by the history. The new key may still lie beside its place, or be nobody's; and where a key went
+ * to KMS or came from there, the old one may still be in the other place.
+ */
 async function finishRotation(dir: string, role: SignerRole, history: readonly KeyRecord[]): Promise<void> {
-  const path = join(dir, `${role}.pem`);
-  const next = await readFile(`${path}.next`, 'utf8').catch((error: NodeJS.ErrnoException) => {
+  const current = history.find((each) => each.role === role && each.end === undefined)?.keyid;
+  const places = [pemPath(dir, role), kmsPath(dir, role)];
+  for (const place of places) {
+    const next = await keyIdIn(`${place}.next`, role);
+    if (next !== undefined) await (next === current ? rename(`${place}.next`, place) : unlink(`${place}.next`));
+  }
+  const there = await Promise.all(places.map((place) => keyIdIn(place, role)));
+  if (there.includes(undefined) || !there.includes(current)) return;
+  await unlink(places[there[0] === current ? 1 : 0]!);
+}
+
+/** Of a private key, or of what stands for one in KMS; undefined when the file is not there. */
+async function keyIdIn(path: string, role: SignerRole): Promise<string | undefined> {
+  if (path.includes('.kms.json')) {
+    const key = await readKmsFile(path);
+    return key && kmsKeyId(key);
+  }
+  const pem = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;
   });
-  if (next === undefined) return;
-  const { keyid } = fileSigner(createPrivateKey(next), role, path);
-  const current = history.find((each) => each.role === role && each.end === undefined);
-  await (current?.keyid === keyid ? rename(`${path}.next`, path) : unlink(`${path}.next`));
+  return pem === undefined ? undefined : fileSigner(createPrivateKey(pem), role, path).keyid;
 }
 
 const ORIGIN = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/;
@@ -113,10 +134,10 @@ async function openDeployment(
   return { origin, createdAt, logPrefix };
 }
 
-async function openKey(dir: string, role: KeyFile): Promise<Signer> {
-  const kms = role === 'log' ? undefined : await readKmsKey(dir, role);
-  if (kms !== undefined) return kmsSigner(kms);
-  const path = join(dir, `${role}.pem`);
+async function openKey(dir: string, role: KeyRole): Promise<RoleSigner> {
+  const kms = await readKmsKey(dir, role);
+  if (kms !== undefined) return kmsSigner(kms, role);
+  const path = pemPath(dir, role);
   const pem = await openFile(path, () => generateKey(role).export({ type: 'pkcs8', format: 'pem' }) as string);
   const { mode } = await stat(path);
   if ((mode & 0o007) !== 0) {
@@ -134,13 +155,13 @@ async function openKey(dir: string, role: KeyFile): Promise<Signer> {
   return fileSigner(key, role, path);
 }
 
-export function generateKey(role: KeyFile): KeyObject {
+export function generateKey(role: KeyRole): KeyObject {
   return role === 'log'
     ? generateKeyPairSync('ed25519').privateKey
     : generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
 }
 
-function fileSigner(key: KeyObject, role: KeyFile, path: string): Signer {
+function fileSigner(key: KeyObject, role: KeyRole, path: string): Signer {
   const algorithm = role === 'log' ? null : 'sha256';
   const fits =
     role === 'log'
@@ -178,13 +199,16 @@ export function signersOf(keys: Keys): readonly KeyRecord[] {
   const known = new Set(keys.history.map(({ keyid }) => keyid));
   const first = (['seal', 'attest'] as const)
     .filter((role) => !known.has(keys[role].keyid))
-    .map((role) => ({
-      keyid: keys[role].keyid,
-      role,
-      publicKey: keys[role].publicKey.toString('base64'),
-      start: keys.createdAt,
-    }));
+    .map((role) => recordOf(keys[role], role, keys.createdAt));
   return [...keys.history, ...first];
+}
+
+export function recordOf(
+  { keyid, publicKey, arn }: Omit<RoleSigner, 'sign'>,
+  role: SignerRole,
+  start: string,
+): KeyRecord {
+  return { keyid, role, publicKey: publicKey.toString('base64'), start, ...(arn !== undefined && { arn }) };
 }
 
 /** What an auditor needs to check this deployment's bundles; public. */

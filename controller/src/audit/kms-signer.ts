@@ -1,9 +1,12 @@
-/** ECDSA P-256 keys that never leave AWS KMS. What KMS signs is verified here before it is used. */
+/** Keys that never leave AWS KMS: ECDSA P-256 for statements, Ed25519 for the log. What KMS signs is verified here before it is used. */
 import { createPublicKey, verify } from 'node:crypto';
 import type { KMS } from '@aws-sdk/client-kms';
 import { keyIdOf, type Signer } from '@pangolin/contracts/dsse';
 import { sha256 } from '@pangolin/contracts/digest';
 import { messageOf, PangolinError } from '@pangolin/contracts/errors';
+import type { SignerRole } from '@pangolin/contracts/trust';
+
+export type KeyRole = SignerRole | 'log';
 
 /** Which key; kept in place of the private key. */
 export interface KmsKey {
@@ -14,6 +17,31 @@ export interface KmsKey {
   /** Instead of the region's own. */
   readonly endpoint?: string;
 }
+
+export interface KmsSigner extends Signer {
+  readonly arn: string;
+}
+
+/** What a statement's and the log's key have to be, and how each signs. Notes fit in the 4 KiB that KMS takes, statements do not. */
+const kinds = {
+  statement: {
+    spec: 'ECC_NIST_P256',
+    hash: 'sha256',
+    request: (bytes: Uint8Array) =>
+      ({
+        Message: Buffer.from(sha256(bytes), 'hex'),
+        MessageType: 'DIGEST',
+        SigningAlgorithm: 'ECDSA_SHA_256',
+      }) as const,
+  },
+  log: {
+    spec: 'ECC_NIST_EDWARDS25519',
+    hash: null,
+    request: (bytes: Uint8Array) =>
+      ({ Message: bytes, MessageType: 'RAW', SigningAlgorithm: 'ED25519_SHA_512' }) as const,
+  },
+} as const;
+const kindOf = (role: KeyRole) => kinds[role === 'log' ? 'log' : 'statement'];
 
 const ARN = /^arn:aws[a-z-]*:kms:([a-z0-9-]{1,40}):\d{12}:key\/[A-Za-z0-9-]{1,128}$/;
 const ATTEMPTS_MAX = 5;
@@ -31,40 +59,35 @@ export function regionOf(arn: string): string {
 
 /**
  * Asks KMS for the public key.
- * @throws PangolinError INVALID when the key cannot sign with ECDSA P-256; UNAVAILABLE, NOT_FOUND or DENIED
+ * @throws PangolinError INVALID when the key cannot sign as its role has to; UNAVAILABLE, NOT_FOUND or DENIED
  */
-export async function describeKmsKey(arn: string, endpoint?: string): Promise<KmsKey> {
+export async function describeKmsKey(arn: string, role: KeyRole, endpoint?: string): Promise<KmsKey> {
+  const { spec } = kindOf(role);
   const kms = await connect({ arn, ...(endpoint !== undefined && { endpoint }) });
   const { KeySpec, KeyUsage, PublicKey } = await asked(arn, () => kms.getPublicKey({ KeyId: arn }));
-  if (KeySpec !== 'ECC_NIST_P256' || KeyUsage !== 'SIGN_VERIFY' || PublicKey === undefined) {
+  if (KeySpec !== spec || KeyUsage !== 'SIGN_VERIFY' || PublicKey === undefined) {
     throw new PangolinError('INVALID', `${arn} is a ${KeySpec} key for ${KeyUsage}`, {
-      hint: 'Make one with `aws kms create-key --key-spec ECC_NIST_P256 --key-usage SIGN_VERIFY`.',
+      hint: `Make one with \`aws kms create-key --key-spec ${spec} --key-usage SIGN_VERIFY\`.`,
     });
   }
   return { arn, publicKey: Buffer.from(PublicKey).toString('base64'), ...(endpoint !== undefined && { endpoint }) };
 }
 
 /** Makes no request before it signs. */
-export function kmsSigner(key: KmsKey): Signer {
+export function kmsSigner(key: KmsKey, role: KeyRole): KmsSigner {
+  const { hash, request } = kindOf(role);
   const publicKey = Buffer.from(key.publicKey, 'base64');
   const verifier = createPublicKey({ key: publicKey, format: 'der', type: 'spki' });
   let kms: Promise<KMS> | undefined;
   return {
+    arn: key.arn,
     keyid: keyIdOf(publicKey),
     publicKey,
     async sign(bytes) {
       const client = await (kms ??= connect(key));
-      const { Signature } = await asked(key.arn, () =>
-        client.sign({
-          KeyId: key.arn,
-          // What is signed may be longer than the 4 KiB that KMS takes.
-          Message: Buffer.from(sha256(bytes), 'hex'),
-          MessageType: 'DIGEST',
-          SigningAlgorithm: 'ECDSA_SHA_256',
-        }),
-      );
+      const { Signature } = await asked(key.arn, () => client.sign({ KeyId: key.arn, ...request(bytes) }));
       const signature = Buffer.from(Signature ?? []);
-      if (verify('sha256', bytes, verifier, signature)) return signature;
+      if (verify(hash, bytes, verifier, signature)) return signature;
       throw new PangolinError('INTEGRITY', `${key.arn} gave a signature that its public key does not verify`, {
         hint: 'Nothing was signed. Check that the endpoint is KMS, and the key the one of this deployment.',
       });
@@ -94,7 +117,7 @@ const refusals: Readonly<Record<string, readonly ['NOT_FOUND' | 'DENIED', string
   ],
   DisabledException: ['DENIED', 'Enable the key: aws kms enable-key.'],
   KMSInvalidStateException: ['DENIED', 'The key is to be deleted, or its import is pending.'],
-  InvalidKeyUsageException: ['DENIED', 'The key cannot sign with ECDSA_SHA_256.'],
+  InvalidKeyUsageException: ['DENIED', 'The key is of another kind than its role needs.'],
 };
 
 async function asked<T>(arn: string, call: () => Promise<T>): Promise<T> {

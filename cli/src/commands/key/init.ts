@@ -14,13 +14,18 @@ export const init = command({
       valueHint: 'ARN',
       description: 'AWS KMS key (ECC_NIST_P256) that signs dispatches and provenance.',
     },
+    'kms-log': {
+      type: 'string',
+      valueHint: 'ARN',
+      description: 'AWS KMS key (ECC_NIST_EDWARDS25519) that signs checkpoints of the log, for good.',
+    },
     'kms-endpoint': { type: 'string', valueHint: 'URL', description: 'Instead of the region’s own.' },
   },
   async run({ origin, state, ...args }, context) {
     const dir = await stateDirOf(context, state);
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     const { openKeys } = await import('@pangolin/controller/audit/keys');
-    for (const role of ['seal', 'attest'] as const) {
+    for (const role of ['seal', 'attest', 'log'] as const) {
       const arn = args[`kms-${role}`];
       if (arn === undefined) continue;
       const { useKmsKey } = await import('@pangolin/controller/audit/kms-key-file');

@@ -1,5 +1,14 @@
 import { command } from '../../command.ts';
-import { existingKeys, keysDirOf, printKeys, stateDirOf, stateFlag, whileUnserved } from '../../deployment-keys.ts';
+import {
+  existingKeys,
+  keysDirOf,
+  nextKeyFlags,
+  nextKeyOf,
+  printKeys,
+  stateDirOf,
+  stateFlag,
+  whileUnserved,
+} from '../../deployment-keys.ts';
 
 export const rotate = command({
   description: 'Replace a key; what the old one signed stays valid',
@@ -10,13 +19,15 @@ export const rotate = command({
       required: true,
       description: 'Which key. That of the log cannot be replaced: another key is another log.',
     },
+    ...nextKeyFlags,
     state: stateFlag,
   },
-  async run({ role, state }, context) {
+  async run({ role, state, ...args }, context) {
+    const next = nextKeyOf(args);
     const dir = await stateDirOf(context, state);
     await existingKeys(dir);
     const { rotateKey } = await import('@pangolin/controller/audit/key-changes');
-    const keys = await whileUnserved(dir, () => rotateKey(keysDirOf(dir), role, Date.now()));
+    const keys = await whileUnserved(dir, () => rotateKey(keysDirOf(dir), role, Date.now(), next));
     await printKeys(keys, context);
     context.note('Give auditors the new document of `pangolin trust export`: theirs does not know the new key.');
   },

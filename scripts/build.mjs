@@ -18,6 +18,8 @@ const groups = {
       out: 'cli/dist/pangolin.mjs',
       // What they are made of is native, or looked for beside them.
       external: ['better-sqlite3', 'dockerode'],
+      // Of a bundled CommonJS module `import()` gives the default export alone, and the AWS clients are taken by name.
+      mainFields: ['module', 'main'],
       files: ['controller/src/store/*.sql'],
       // Of bundled CommonJS modules that require what comes with Node.
       banner: `import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);`,
@@ -39,7 +41,8 @@ function put(path, contents) {
 
 /** Every source of the worker's files, for the image's bill of materials (sbom.mjs). */
 const inputs = new Set();
-for (const { entry, out, external = [], files = [], banner = '' } of group === undefined
+for (const { entry, out, external = [], files = [], banner = '', mainFields = ['main', 'module'] } of group ===
+undefined
   ? Object.values(groups).flat()
   : groups[group]) {
   const outdir = dirname(placeOf(out));
@@ -52,6 +55,7 @@ for (const { entry, out, external = [], files = [], banner = '' } of group === u
     splitting: true,
     bundle: true,
     external,
+    mainFields,
     banner: { js: banner },
     platform: 'node',
     format: 'esm',

@@ -123,7 +123,7 @@ async function manifestStores(store: ObjectStore, run: string): Promise<unknown[
 /** How many objects a run of so many items may write, products aside: design law 10. */
 const objectsMax = (items: number): number => 6 * items + 20;
 
-describe('a whole run over a faulty S3', { skip: rgw.skip ?? false }, () => {
+describe('a whole run over a faulty S3', { skip: rgw.skip ?? false, concurrency: true }, () => {
   test('loses nothing and does nothing twice when every request fails first', async () => {
     const proxy = await faultProxy(rgw.endpoint);
     const { deployment, store } = await on(rgw, 'process', proxy.endpoint);
@@ -199,6 +199,41 @@ describe('a whole run over a faulty S3', { skip: rgw.skip ?? false }, () => {
         JSON.stringify(status),
       );
       await deployment.verified('e');
+    } finally {
+      await deployment.dispose();
+      await proxy.close();
+    }
+  });
+
+  test('a controller that is told to stop while nothing answers stops, and the next one goes on', async () => {
+    const proxy = await faultProxy(rgw.endpoint);
+    const { deployment } = await on(rgw, 'process', proxy.endpoint);
+    try {
+      const items = [{ id: 'a', ...blocks(script('echo x >> src/a.txt'), patch) }];
+      await deployment.cli('orch', 'submit', spec(deployment, 'h', items), '--receipt-timeout', '0s');
+      let hangs = false;
+      // Once the run is under way.
+      proxy.fault = async ({ path }) => {
+        hangs ||= decodeURIComponent(path).includes('/runs/h/');
+        return hangs ? await new Promise<never>(() => undefined) : undefined;
+      };
+      const first = deployment.serve();
+      await poll(
+        'requests hang',
+        () => hangs,
+        () => first.text,
+      );
+      await first.stop();
+      assert.match(first.text, /stopped after 20 s with work under way/);
+      proxy.fault = () => undefined;
+      await deployment.settle();
+      const status = await deployment.status('h');
+      assert.deepEqual(
+        status.items.map(({ phase, attempts }) => [phase, attempts]),
+        [['done', 1]],
+        JSON.stringify(status),
+      );
+      await deployment.verified('h');
     } finally {
       await deployment.dispose();
       await proxy.close();

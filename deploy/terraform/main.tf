@@ -100,12 +100,25 @@ resource "aws_s3_bucket_lifecycle_configuration" "storage" {
   }
 }
 
+locals {
+  only_tls = { Sid = "OnlyTls", Effect = "Deny", Principal = "*", Action = "s3:*", Condition = { Bool = { "aws:SecureTransport" = "false" } } }
+}
+
+resource "aws_s3_bucket_policy" "storage" {
+  bucket = aws_s3_bucket.storage.id
+  policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [merge(local.only_tls, { Resource = [aws_s3_bucket.storage.arn, "${aws_s3_bucket.storage.arn}/*"] })]
+  })
+}
+
 # As docs/operate.md says: only once, only locked, and no way around.
 resource "aws_s3_bucket_policy" "worm" {
   bucket = aws_s3_bucket.worm.id
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
+      merge(local.only_tls, { Resource = [aws_s3_bucket.worm.arn, "${aws_s3_bucket.worm.arn}/*"] }),
       { Sid = "OnlyOnce", Effect = "Deny", Principal = "*", Action = "s3:PutObject", Resource = "${aws_s3_bucket.worm.arn}/*", Condition = { Null = { "s3:if-none-match" = "true" } } },
       { Sid = "OnlyLocked", Effect = "Deny", Principal = "*", Action = "s3:PutObject", Resource = "${aws_s3_bucket.worm.arn}/*", Condition = { StringNotEquals = { "s3:object-lock-mode" = "COMPLIANCE" } } },
       { Sid = "NoWayAround", Effect = "Deny", Principal = "*", Action = ["s3:BypassGovernanceRetention", "s3:DeleteObject"], Resource = "${aws_s3_bucket.worm.arn}/*" },

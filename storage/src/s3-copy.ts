@@ -23,7 +23,7 @@ export interface CopyAbility {
 /**
  * Copies one version of `from`. The result is checked: `content` is what the server said of the source.
  * @returns the etag of the copy
- * @throws PangolinError INTEGRITY, with nothing stored; otherwise what the SDK throws
+ * @throws PangolinError INTEGRITY, with nothing stored unless it says so; otherwise what the SDK throws
  */
 export async function copyVersion(
   place: S3Place,
@@ -46,8 +46,17 @@ export async function copyVersion(
   );
   if (result?.ChecksumSHA256 === base64Of(content.sha256)) return result.ETag;
   // The version was right and the bytes are not: MD5 collided, or the server has no checksum to show.
-  await place.client.send(new DeleteObjectCommand(objectAt(place, to)));
-  throw new PangolinError('INTEGRITY', `the copy of ${from.key} has another digest than its source`);
+  const what = `the copy of ${from.key} has another digest than its source`;
+  try {
+    await place.client.send(new DeleteObjectCommand(objectAt(place, to)));
+  } catch (cause) {
+    // Whoever may write under cas/ need not be allowed to remove there.
+    throw new PangolinError('INTEGRITY', `${what}, and ${to} cannot be removed`, {
+      hint: `Remove ${place.prefix}${to} from the bucket ${place.bucket}: it holds other bytes than its name says.`,
+      cause,
+    });
+  }
+  throw new PangolinError('INTEGRITY', what);
 }
 
 /** Ceph RGW, for one, copies without checksum and ignores conditions on copies, so this is tried. */

@@ -4,6 +4,7 @@ import { describe, test, type TestContext } from 'node:test';
 import { HeadObjectCommand } from '@aws-sdk/client-s3';
 import { sha256 } from '@pangolin/contracts/digest';
 import type { ObjectStore } from '@pangolin/storage/object-store';
+import { copyVersion } from '@pangolin/storage/s3-copy';
 import type { S3Place } from '@pangolin/storage/s3-place';
 import { s3Store } from '@pangolin/storage/s3-store';
 import { bigStream, fails } from './tools.ts';
@@ -56,6 +57,18 @@ describe('an S3 store behind a bad network', { skip: rgw.skip }, () => {
       assert.equal(await direct.head('k'), undefined);
     });
   }
+
+  test('a copy that is not what its source was is removed, or the error names what is left', async (t) => {
+    // RGW answers without the checksum of a copy.
+    const { place, store, direct, failing } = await broken(t, rgw);
+    const { etag, size, sha256: digest } = await store.put('from', 'bytes');
+    const copied = copyVersion(place, { key: 'from', etag }, 'to', { size, sha256: digest! }, {});
+    await assert.rejects(copied, { code: 'INTEGRITY', hint: undefined });
+    assert.equal(await direct.head('to'), undefined);
+    failing('DELETE', { kind: 'status', status: 403, code: 'AccessDenied' });
+    const left = copyVersion(place, { key: 'from', etag }, 'to', { size, sha256: digest! }, {});
+    await assert.rejects(left, { code: 'INTEGRITY', hint: /^Remove .*\/to from the bucket/ });
+  });
 
   test('a write that another one overtook while its answer was lost is PRECONDITION', async (t) => {
     const { store, direct, failing, proxy } = await broken(t, rgw);

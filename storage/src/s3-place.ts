@@ -29,6 +29,8 @@ export interface S3PlaceOptions {
   readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string };
   /** Gives up sooner than ATTEMPTS_MAX. */
   readonly maxAttempts?: number;
+  /** Gives up on a silent server sooner than after SILENCE_MS. */
+  readonly silenceMs?: number;
 }
 
 /** Makes no request. @throws PangolinError INVALID; NOT_FOUND for a missing CA file */
@@ -43,7 +45,7 @@ export function openS3Place(location: string, options: S3PlaceOptions = {}): S3P
     responseChecksumValidation: 'WHEN_REQUIRED',
     requestHandler: {
       connectionTimeout: CONNECT_MS,
-      socketTimeout: SILENCE_MS,
+      socketTimeout: options.silenceMs ?? SILENCE_MS,
       httpAgent: { maxSockets: SOCKETS_MAX, keepAlive: true },
       httpsAgent: { maxSockets: SOCKETS_MAX, keepAlive: true, ...ca },
     },

@@ -6,6 +6,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 export type Fault =
   /** The request reaches the server; its answer is lost. */
   | { readonly kind: 'answer-lost' }
+  /** The server is not asked, and nothing is answered. */
+  | { readonly kind: 'silence' }
+  /** The answer stops after so many bytes of its body, and the connection stays. */
+  | { readonly kind: 'stuck'; readonly bytes: number }
   /** The server is not asked. */
   | { readonly kind: 'status'; readonly status: number; readonly code: string }
   /** The answer breaks off after so many bytes of its body. */
@@ -54,6 +58,7 @@ function act(target: string, incoming: IncomingMessage, outgoing: ServerResponse
     outgoing.end(`<?xml version="1.0"?><Error><Code>${fault.code}</Code><Message>as told</Message></Error>`);
     return;
   }
+  if (fault?.kind === 'silence') return void incoming.resume();
   const { hostname, port } = new URL(target);
   // The headers go through unchanged: they are signed.
   const forwarded = request(
@@ -66,7 +71,7 @@ function act(target: string, incoming: IncomingMessage, outgoing: ServerResponse
       }
       outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
       if (fault?.kind === 'slow') return void trickle(answer, outgoing, fault);
-      if (fault?.kind !== 'truncated') {
+      if (fault?.kind !== 'truncated' && fault?.kind !== 'stuck') {
         answer.pipe(outgoing);
         return;
       }
@@ -76,7 +81,7 @@ function act(target: string, incoming: IncomingMessage, outgoing: ServerResponse
         left -= chunk.length;
         if (left <= 0) {
           answer.destroy();
-          outgoing.end(() => incoming.socket.destroy());
+          if (fault.kind === 'truncated') outgoing.end(() => incoming.socket.destroy());
         }
       });
     },

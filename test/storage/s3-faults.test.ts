@@ -5,7 +5,7 @@ import { HeadObjectCommand } from '@aws-sdk/client-s3';
 import { sha256 } from '@pangolin/contracts/digest';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { copyVersion } from '@pangolin/storage/s3-copy';
-import type { S3Place } from '@pangolin/storage/s3-place';
+import type { S3Place, S3PlaceOptions } from '@pangolin/storage/s3-place';
 import { s3Store } from '@pangolin/storage/s3-store';
 import { bigStream, fails } from './tools.ts';
 import { faultProxy, type Fault, type FaultProxy } from './fault-proxy.ts';
@@ -22,10 +22,10 @@ interface Broken {
   readonly failing: (method: string, ...faults: Fault[]) => void;
 }
 
-async function broken(t: TestContext, server: S3Server): Promise<Broken> {
+async function broken(t: TestContext, server: S3Server, options: S3PlaceOptions = {}): Promise<Broken> {
   const proxy = await faultProxy(server.endpoint);
   t.after(() => proxy.close());
-  const place = await freshPlace(server, { endpoint: proxy.endpoint, maxAttempts: 3 });
+  const place = await freshPlace(server, { endpoint: proxy.endpoint, maxAttempts: 3, ...options });
   const { prefix } = place;
   const direct = await freshPlace(server, { prefix: prefix.slice(0, -1) });
   const failing = (method: string, ...faults: Fault[]) => {
@@ -110,6 +110,28 @@ describe('an S3 store behind a bad network', { skip: rgw.skip }, () => {
     failing('GET', ...Array<Fault>(50).fill(slowDown));
     await assert.rejects(store.get('k'), fails('UNAVAILABLE'));
     await assert.rejects(store.list(''), fails('UNAVAILABLE'));
+  });
+
+  test('a server that falls silent, before an answer or within it, is given up and asked again', async (t) => {
+    const { place, direct, failing, proxy } = await broken(t, rgw, { silenceMs: 500 });
+    const store = s3Store(place);
+    const bytes = randomBytes(300_000);
+    const silence: Fault = { kind: 'silence' };
+    failing('PUT', silence);
+    const { etag } = await store.put('k', bytes, { ifAbsent: true });
+    failing('HEAD', silence);
+    assert.equal((await store.head('k'))?.etag, etag);
+    failing('GET', silence, { kind: 'stuck', bytes: 100_000 });
+    assert.deepEqual(await store.get('k'), bytes);
+    assert.match(proxy.seen.at(-1)?.headers.range ?? '', /^bytes=[1-9]/);
+    failing('GET', silence);
+    assert.deepEqual((await store.list('')).objects.map(({ key }) => key), ['k']); // prettier-ignore
+    failing('DELETE', silence);
+    await store.delete('k');
+    assert.equal(await direct.head('k'), undefined);
+    failing('PUT', ...Array<Fault>(50).fill(silence));
+    await assert.rejects(store.put('k', 'x'), fails('UNAVAILABLE'));
+    assert.equal(proxy.seen.length, 3);
   });
 
   test('a body that breaks off is read on from where it broke', async (t) => {

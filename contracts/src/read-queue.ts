@@ -11,7 +11,7 @@ import type { Problem } from './status.ts';
 import { parseDuration } from './units.ts';
 
 export type ReadQueue =
-  | { readonly ok: true; readonly name: string; readonly queue: AdmittedQueue; readonly paused: boolean }
+  | { readonly ok: true; readonly name: string; readonly queue: AdmittedQueue; readonly paused?: boolean }
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
 /** Undefined when the document is no Queue: somebody else reads it then. Never throws. */
@@ -46,7 +46,7 @@ export function readQueue(bytes: Uint8Array, file: string): ReadQueue | undefine
     ...(defaults && { defaults }),
     ...(rateLimit && { rateLimit: { starts: rateLimit.starts, perMs: perMs! } }),
   };
-  return { ok: true, name: value.metadata.name, queue, paused: paused ?? false };
+  return { ok: true, name: value.metadata.name, queue, ...(paused !== undefined && { paused }) };
 }
 
 /** What would be wrong with an item that has nothing else. */

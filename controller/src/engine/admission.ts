@@ -23,7 +23,7 @@ const QUEUE_LOOKS_MAX = 4;
 /** What a file under inbox/ can be, checked and pinned. */
 export type Document =
   | { readonly kind: 'Run'; readonly run: AdmittedRun }
-  | { readonly kind: 'Queue'; readonly name: string; readonly queue: AdmittedQueue; readonly paused: boolean }
+  | { readonly kind: 'Queue'; readonly name: string; readonly queue: AdmittedQueue; readonly paused?: boolean }
   | {
       readonly kind: 'Schedule';
       readonly name: string;

@@ -10,8 +10,8 @@ import type { Document, Submission } from './admission.ts';
 import { applyControl } from './controls.ts';
 import { extendRun } from './growth.ts';
 import { insertRun } from './insert-run.ts';
-import { leaveLocksOf } from './lock-waiters.ts';
 import type { Pass } from './pass.ts';
+import { pauseQueue } from './pausing.ts';
 import { declareSchedule, settleSlot } from './schedules.ts';
 
 type Answer = Partial<Receipt> & Pick<Receipt, 'verdict'>;
@@ -97,13 +97,12 @@ function admitRun(pass: Pass, submission: DocumentSubmission, run: Extract<Docum
   return { verdict: 'accepted', run: run.id };
 }
 
-/** Declaring a queue again changes it. Nothing that runs is stopped. */
+/** Declaring a queue again changes it; it stays paused or not when it does not say. Nothing that runs is stopped. */
 function declareQueue(pass: Pass, { name, queue, paused }: Extract<Document, { kind: 'Queue' }>): Answer {
   const { state, memory } = pass.engine;
   state.putQueue(name, JSON.stringify(queue));
-  if (paused) state.pauseQueue(name, JSON.stringify(queue), true);
   memory.queues.reload();
-  if (paused) leaveLocksOf(pass, name);
+  if (paused !== undefined) pauseQueue(pass, name, paused);
   return { verdict: 'accepted' };
 }
 

@@ -7,8 +7,7 @@ import type { Problem, Receipt } from '@pangolin/contracts/status';
 import type { ScheduleRow } from '../store/schedules.ts';
 import type { ItemRow, RunRow } from '../store/state.ts';
 import type { Pass } from './pass.ts';
-import { pausedKey } from './launch.ts';
-import { leaveLocksOf } from './lock-waiters.ts';
+import { pauseQueue, pauseRun } from './pausing.ts';
 import { answerItem, isAsking, questionOf } from './questions.ts';
 import { Refusal } from './refusal.ts';
 import { retryRun } from './retry-run.ts';
@@ -113,19 +112,15 @@ function itemOf(pass: Pass, control: Control, run: RunRow): ItemRow {
 }
 
 function setPaused(pass: Pass, control: Control, paused: boolean): void {
-  const { state, memory } = pass.engine;
+  const { memory } = pass.engine;
   if (control.schedule !== undefined) return pauseSchedule(pass, scheduleOf(pass, control), paused);
   if (control.queue !== undefined) {
     if (!memory.queues.has(control.queue)) throw new Refusal('NotFound', `there is no queue ${control.queue}`);
-    state.pauseQueue(control.queue, JSON.stringify(memory.queues.get(control.queue).spec), paused);
-    memory.queues.reload();
-    if (paused) leaveLocksOf(pass, control.queue);
-    return;
+    return pauseQueue(pass, control.queue, paused);
   }
   const run = runOf(pass, control);
   if (run.finished_at !== null) throw new Refusal('Finished', `run ${run.run_id} is ${run.phase} already`);
-  state.pauseRun(run.rn, paused);
-  if (!paused) state.wakeBlocked(pausedKey(run.rn));
+  pauseRun(pass, run, paused);
 }
 
 function decide(pass: Pass, control: Control, approved: boolean): void {

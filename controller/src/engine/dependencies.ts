@@ -1,9 +1,10 @@
 /** What an item waits for, and what the end of one item means for those behind it. */
 import { isTerminal, type Phase } from '@pangolin/contracts/reasons';
-import type { AdmittedItem } from '@pangolin/contracts/run';
+import { DEFAULTS, type AdmittedItem } from '@pangolin/contracts/run';
 import { satisfies } from '../plan/conditions.ts';
 import type { ItemRow, Rule, RunRow } from '../store/state.ts';
 import type { Pass } from './pass.ts';
+import { dueIn } from './pausing.ts';
 import { rankOf } from './queues.ts';
 
 interface Wait {
@@ -82,14 +83,14 @@ export function addItems(pass: Pass, run: RunRow, items: readonly AdmittedItem[]
 }
 
 /**
- * The item waits for nothing but a slot. Its place is after the last one of its own run, and never before the place
+ * The item waits for nothing but a slot; an approval for nothing but a person, and it holds none. Its place is after the last one of its own run, and never before the place
  * that the queue has reached: runs take turns, however many items each of them has.
  */
 export function makeReady(pass: Pass, item: ItemRow, run: RunRow): void {
   const { state, memory } = pass.engine;
+  if (isApproval(item)) return ask(pass, item, run);
   const tag = Math.max(memory.runTag(run) + 1, memory.queues.get(item.queue).tag);
   memory.runTags.set(run.rn, tag);
-  const wait = queueTimeout(item);
   state.change(item, {
     phase: 'ready',
     reason: 'WaitingForSlot',
@@ -98,9 +99,25 @@ export function makeReady(pass: Pass, item: ItemRow, run: RunRow): void {
     tag,
     rank: rankOf(tag, item.priority),
     ready_at: pass.now,
-    due_at: wait === undefined ? null : pass.now + wait,
+    ...dueIn(pass, run, queueTimeout(item)),
   });
 }
+
+/** It waits for `orch approve` or `reject`, or for its deadline. */
+function ask(pass: Pass, item: ItemRow, run: RunRow): void {
+  const { approval } = JSON.parse(item.spec) as AdmittedItem;
+  pass.engine.state.change(item, {
+    phase: 'waiting',
+    reason: 'WaitingForApproval',
+    message: null,
+    started_at: pass.now,
+    ...dueIn(pass, run, approval?.timeoutMs ?? DEFAULTS.decisionTimeoutMs),
+  });
+}
+
+/** Few are; the text tells without parsing the rest. */
+const isApproval = ({ spec }: ItemRow): boolean =>
+  spec.includes('"executor":"approval"') && (JSON.parse(spec) as AdmittedItem).executor === 'approval';
 
 /** Only few items have one; the text tells without parsing the rest. */
 export function queueTimeout(item: ItemRow): number | undefined {
@@ -159,6 +176,7 @@ function skip(pass: Pass, item: ItemRow, run: RunRow, message: string): void {
     reason: 'DependencyFailed',
     message,
     due_at: null,
+    left_ms: null,
     runnable: 0,
     blocked_on: null,
     finished_at: pass.now,

@@ -5,6 +5,7 @@ import { RUN_LOG_SCHEMA } from '@pangolin/contracts/run-log';
 import { addItems } from './dependencies.ts';
 import { ENGINE } from './engine.ts';
 import type { Pass } from './pass.ts';
+import { dueIn } from './pausing.ts';
 
 export function insertRun(
   pass: Pass,
@@ -18,7 +19,8 @@ export function insertRun(
   },
 ): void {
   const { state, evidence, logOrigin, memory } = pass.engine;
-  const run = state.insertRun({ ...entry, at: pass.now, tag: memory.queues.get(entry.run.queue).tag });
+  const due = dueIn(pass, { queue: entry.run.queue, paused: 0 }, entry.run.timeoutMs);
+  const run = state.insertRun({ ...entry, at: pass.now, due, tag: memory.queues.get(entry.run.queue).tag });
   state.addPipelines(entry.run.pipelines);
   const after = evidence.lastCheckpoint();
   pass.event(

@@ -5,7 +5,7 @@ import { isPangolinError } from '@pangolin/contracts/errors';
 import { taskName } from '@pangolin/contracts/ids';
 import { casKey } from '@pangolin/contracts/layout';
 import type { Reason } from '@pangolin/contracts/reasons';
-import { DEFAULTS, type AdmittedItem } from '@pangolin/contracts/run';
+import type { AdmittedItem } from '@pangolin/contracts/run';
 import { secretsOf } from '@pangolin/contracts/secrets';
 import type { DispatchManifest } from '@pangolin/contracts/task';
 import { unmet } from '../providers/checks.ts';
@@ -14,6 +14,7 @@ import type { ItemRow, RunRow } from '../store/state.ts';
 import { specOf, type Engine } from './engine.ts';
 import { resolveInputs, signDispatch } from './manifest.ts';
 import type { Pass } from './pass.ts';
+import { pausedKey } from './pausing.ts';
 import { AGEING_MS } from './queues.ts';
 import { FIRST_RANK, keepLocks, leaveLocks, passOn } from './lock-waiters.ts';
 import { denyItem } from './transitions.ts';
@@ -86,13 +87,10 @@ function candidatesOf(
   return [...first, ...others].slice(0, count);
 }
 
-/** `blocked_on` of the items of a paused run. */
-export const pausedKey = (rn: number): string => `\u0000pause:${rn}`;
-
 async function launch(pass: Pass, item: ItemRow): Promise<void> {
   const { state, memory } = pass.engine;
   const spec = specOf(item);
-  const { resourceLocks, executor } = spec;
+  const { resourceLocks } = spec;
   const run = state.runByNumber(item.rn);
   if (run.paused === 1) {
     state.change(item, {
@@ -103,7 +101,6 @@ async function launch(pass: Pass, item: ItemRow): Promise<void> {
     });
     return leaveLocks(pass, item);
   }
-  if (executor === 'approval') return ask(pass, item);
   const isKept = memory.locks.blocking(resourceLocks, item.iid) !== undefined && keepLocks(pass, item, resourceLocks);
   const blocking = memory.locks.blocking(resourceLocks, item.iid);
   if (blocking === undefined) {
@@ -120,19 +117,6 @@ async function launch(pass: Pass, item: ItemRow): Promise<void> {
     ...(isKept && { rank: FIRST_RANK }),
   });
   passOn(pass, resourceLocks);
-}
-
-/** An approval holds no slot and no task: it waits for `orch approve` or `reject`, or for its deadline. */
-function ask(pass: Pass, item: ItemRow): void {
-  const { approval } = specOf(item);
-  pass.engine.state.change(item, {
-    phase: 'waiting',
-    reason: 'WaitingForApproval',
-    message: null,
-    runnable: 0,
-    due_at: pass.now + (approval?.timeoutMs ?? DEFAULTS.decisionTimeoutMs),
-    started_at: pass.now,
-  });
 }
 
 /** Seals the dispatch of the item's next attempt. The task itself is started after the commit (law 1). */

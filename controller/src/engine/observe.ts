@@ -9,6 +9,7 @@ import { queueTimeout } from './dependencies.ts';
 import { ACTOR, givenTo, specOf, type Engine } from './engine.ts';
 import { mapBounded } from '@pangolin/contracts/map-bounded';
 import type { Pass } from './pass.ts';
+import { dueIn } from './pausing.ts';
 import { rankOf } from './queues.ts';
 import type { Collection } from './task-files.ts';
 import { heldToShape } from './typed.ts';
@@ -170,9 +171,9 @@ export async function expireDeadlines(pass: Pass): Promise<void> {
   for (const item of state.due(pass.now, 1000)) {
     await pass.guard({ item: item.item_id }, async () => {
       const run = state.runByNumber(item.rn);
-      if (item.phase === 'ready' && item.reason === 'WaitingForRetry') return endBackoff(pass, item);
+      if (item.phase === 'ready' && item.reason === 'WaitingForRetry') return endBackoff(pass, item, run);
       if (item.phase === 'ready') return denyItem(pass, item, run, 'QueueTimedOut', 'no slot and no lock in time');
-      if (item.phase === 'waiting' && item.reason === 'WaitingForRetry') return endBackoff(pass, item);
+      if (item.phase === 'waiting' && item.reason === 'WaitingForRetry') return endBackoff(pass, item, run);
       if (isAsking(item)) return await questionDue(pass, item, run);
       if (item.phase === 'waiting') return approvalDue(pass, item, run);
       if (item.stop === null) {
@@ -185,15 +186,14 @@ export async function expireDeadlines(pass: Pass): Promise<void> {
   }
 }
 
-function endBackoff(pass: Pass, item: ItemRow): void {
-  const wait = queueTimeout(item);
+function endBackoff(pass: Pass, item: ItemRow, run: RunRow): void {
   pass.engine.state.change(item, {
     phase: 'ready',
     runnable: 1,
     reason: 'WaitingForSlot',
     rank: rankOf(item.tag, item.priority),
     ready_at: pass.now,
-    due_at: wait === undefined ? null : pass.now + wait,
+    ...dueIn(pass, run, queueTimeout(item)),
   });
 }
 

@@ -60,9 +60,12 @@ export class Publisher {
   }
 
   async #publishRun(run: RunRow): Promise<void> {
-    const { store, state } = this.#engine;
+    const { store, state, memory } = this.#engine;
     // Row by row: only the text of a large run is held.
-    const items = Array.from(state.itemsOf(run.rn), (item) => JSON.stringify(itemStatus(item))).join('\n') + '\n';
+    const paused =
+      run.paused === 1 ? 'the run is paused' : memory.queues.get(run.queue).paused && 'the queue is paused';
+    const items =
+      Array.from(state.itemsOf(run.rn), (item) => JSON.stringify(itemStatus(item, paused))).join('\n') + '\n';
     const status = this.#status(run);
     if (run.spec_written === 0) await store.copy(casKey(run.plan), specKey(run.run_id));
     await store.put(itemsKey(run.run_id), items);
@@ -148,20 +151,22 @@ function asksOf(item: ItemRow): NonNullable<ItemStatus['asks']> {
   };
 }
 
-function itemStatus(item: ItemRow): ItemStatus {
+/** `paused`: why what is ready does not begin, where somebody has paused it. */
+function itemStatus(item: ItemRow, paused: string | false): ItemStatus {
   const products = item.products ? (JSON.parse(item.products) as Products) : undefined;
   const dependsOn = specOf(item).depends_on;
   return {
     id: item.item_id,
     phase: item.phase,
-    reason: item.reason,
-    ...(item.message && { message: item.message }),
+    ...(paused && item.reason === 'WaitingForSlot'
+      ? { reason: 'QueuePaused', message: paused }
+      : { reason: item.reason, ...(item.message && { message: item.message }) }),
     attempts: item.attempt,
     ...(dependsOn.length > 0 && { depends_on: dependsOn }),
     ...(item.started_at !== null && { startedAt: formatTime(item.started_at) }),
     ...(item.finished_at !== null && { finishedAt: formatTime(item.finished_at) }),
     ...(item.started_at !== null && item.finished_at !== null && { durationMs: item.finished_at - item.started_at }),
-    ...(item.phase === 'ready' && item.due_at !== null && { retryAt: formatTime(item.due_at) }),
+    ...(item.reason === 'WaitingForRetry' && item.due_at !== null && { retryAt: formatTime(item.due_at) }),
     ...(item.question !== null && { asks: asksOf(item) }),
     ...(item.partial === 1 && { partial: true }),
     ...(products?.result && { result: products.result }),

@@ -47,10 +47,9 @@ export class Queues {
   /** Reads the declarations again. What is counted of each queue stays. */
   reload(): void {
     const rows = this.#state.queues();
-    if (!rows.some(({ name }) => name === DEFAULTS.queue))
-      rows.push({ name: DEFAULTS.queue, spec: JSON.stringify(this.#fallback), paused: 0 });
+    if (!rows.some(({ name }) => name === DEFAULTS.queue)) rows.push({ name: DEFAULTS.queue, spec: null, paused: 0 });
     for (const { name, spec, paused } of rows) {
-      const admitted = JSON.parse(spec) as AdmittedQueue;
+      const admitted = spec === null ? this.#fallback : (JSON.parse(spec) as AdmittedQueue);
       const known = this.#queues.get(name) ?? {
         active: 0,
         tag: this.#state.furthestTag(name),

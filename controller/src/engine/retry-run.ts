@@ -52,7 +52,7 @@ export async function retryRun(pass: Pass, run: RunRow, { only, as, actor, submi
     spec: sha256(canonicalBytes({ retryOf: run.plan, id, items: [...again].sort() })),
     pipelines: Object.fromEntries(digests.map((digest) => [digest, state.pipeline(digest)])),
     items: specs,
-    ...(run.due_at !== null && { timeoutMs: run.due_at - run.submitted_at }),
+    ...(run.timeout_ms !== null && { timeoutMs: run.timeout_ms }),
     ...(pattern && { pattern }),
   };
   const bytes = canonicalBytes(linked);

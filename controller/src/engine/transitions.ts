@@ -11,6 +11,7 @@ import { makeReady, settleDependents } from './dependencies.ts';
 import { specOf } from './engine.ts';
 import { leaveLocks } from './lock-waiters.ts';
 import type { Pass } from './pass.ts';
+import { dueIn, pauseRun } from './pausing.ts';
 import { judgeByPattern } from './patterns.ts';
 
 /** What an ended attempt left behind, checked and promoted. */
@@ -94,7 +95,7 @@ export async function settleAttempt(
       reason: verdict.reason,
       question: JSON.stringify(collected.question),
       parks: item.parks + 1,
-      due_at: pass.now + timeoutMs,
+      ...dueIn(pass, run, timeoutMs),
     });
     pass.engine.log.info(ref, 'item asks');
   } else if (decision?.action === 'retry') {
@@ -139,6 +140,8 @@ export function cancelRun(pass: Pass, run: RunRow, cancel: Cancel): void {
   pass.event(run.run_id, { kind: 'run.cancelled', reason, ...(comment !== undefined && { comment }) }, actor);
   state.cancelRun(run.rn, reason);
   if (run.open_ended === 1) state.closeRun(run.rn);
+  // What is left of it are its onExit items, which run whatever happened.
+  if (run.paused === 1) pauseRun(pass, run, false);
   const open = state.openItems(run.rn).filter((item) => item.on_exit === 0);
   for (const item of open) cancelItem(pass, item, run, cancel, true);
   // Only onExit items are left that may wait for one of these; what holds a task still settles them itself.
@@ -159,6 +162,7 @@ function closeItem(pass: Pass, item: ItemRow, end: End): void {
   pass.engine.state.change(item, {
     ...end,
     due_at: null,
+    left_ms: null,
     runnable: 0,
     blocked_on: null,
     question: null,

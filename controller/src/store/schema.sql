@@ -20,7 +20,9 @@ CREATE TABLE IF NOT EXISTS run (
   paused       INTEGER NOT NULL DEFAULT 0,
   open_ended   INTEGER NOT NULL DEFAULT 0, -- 1: takes extensions, and does not complete, until it is closed
   exits        INTEGER NOT NULL DEFAULT 0, -- onExit items that wait for all the others
-  due_at       INTEGER,                   -- end of the run's own timeout
+  timeout_ms   INTEGER,                   -- the run's own timeout
+  due_at       INTEGER,                   -- end of it; NULL while it is paused
+  left_ms      INTEGER,                   -- what was left until due_at when it was paused
   tag          INTEGER NOT NULL,          -- the last place that one of its items took in the queue
   changed      INTEGER NOT NULL DEFAULT 1, -- counts changes since the last publication; 0: nothing to publish
   patterned    INTEGER NOT NULL DEFAULT 0, -- 1: it has a pattern
@@ -31,8 +33,8 @@ CREATE INDEX IF NOT EXISTS run_open ON run (rn) WHERE finished_at IS NULL OR sea
 CREATE INDEX IF NOT EXISTS run_due ON run (due_at) WHERE due_at IS NOT NULL AND finished_at IS NULL;
 CREATE INDEX IF NOT EXISTS run_unsealed ON run (rn) WHERE finished_at IS NOT NULL AND sealed_at IS NULL;
 
--- Declared queues, as kind: Queue has them. The default queue exists without one.
-CREATE TABLE IF NOT EXISTS queue (name TEXT PRIMARY KEY, spec TEXT NOT NULL, paused INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+-- Declared queues, as kind: Queue has them. The default queue exists without one, and without a spec when it is only paused.
+CREATE TABLE IF NOT EXISTS queue (name TEXT PRIMARY KEY, spec TEXT, paused INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 
 -- Kept by triggers, so that a status costs its phases and never its items.
 CREATE TABLE IF NOT EXISTS run_count (rn INTEGER, phase TEXT, n INTEGER NOT NULL, PRIMARY KEY (rn, phase)) WITHOUT ROWID;
@@ -67,6 +69,7 @@ CREATE TABLE IF NOT EXISTS item (
   runnable    INTEGER NOT NULL DEFAULT 0, -- 1: ready and neither backing off nor blocked
   blocked_on  TEXT,                       -- the held lock, or the pause, it was last seen waiting for; reset on start
   due_at      INTEGER,                    -- ms: end of backoff or of the wait for a slot (ready), boot deadline (starting), timeout (running), kill (stop set), decision (waiting)
+  left_ms     INTEGER,                    -- what was left until due_at when its run or queue was paused
   stop        TEXT,                       -- the reason its task was told to stop
   task        TEXT,                       -- task of the running attempt
   dispatch    TEXT,                       -- payload digest of that attempt's manifest

@@ -8,6 +8,7 @@ import type { AdmittedPattern } from '@pangolin/contracts/pattern';
 import type { PipelineSpec } from '@pangolin/contracts/pipeline';
 import type { ProductRef } from '@pangolin/contracts/output';
 import type { RunPhase } from '@pangolin/contracts/status';
+import { PauseStore } from './pauses.ts';
 import { ScheduleStore } from './schedules.ts';
 
 export interface Products {
@@ -36,6 +37,7 @@ export interface RunRow {
   readonly paused: number;
   readonly open_ended: number;
   readonly exits: number;
+  readonly timeout_ms: number | null;
   readonly due_at: number | null;
   readonly tag: number;
   readonly spec_written: number;
@@ -65,6 +67,7 @@ export interface ItemRow {
   readonly runnable: number;
   readonly blocked_on: string | null;
   readonly due_at: number | null;
+  readonly left_ms: number | null;
   readonly stop: Reason | null;
   readonly task: string | null;
   readonly dispatch: string | null;
@@ -100,19 +103,22 @@ export interface NewRun {
   readonly actor: string;
   readonly submission: string;
   readonly at: number;
+  /** End of its timeout, or what is left of it while its queue is paused. */
+  readonly due: { readonly due_at: number | null; readonly left_ms: number | null };
   /** Where its items begin in the queue. */
   readonly tag: number;
   readonly retryOf?: string;
 }
 
 /** Changes whenever a table does (PRAGMA user_version). */
-const LAYOUT = 2;
+const LAYOUT = 3;
 /** Parsed pipelines that are kept at hand. */
 const PIPELINES_MAX = 100;
 
 export class StateStore {
   readonly db: Database.Database;
   readonly schedules: ScheduleStore;
+  readonly pauses: PauseStore;
   readonly #statements = new Map<string, Database.Statement>();
   /** Named by content, so that none is ever out of date. */
   readonly #pipelines = new Map<string, PipelineSpec>();
@@ -136,6 +142,7 @@ export class StateStore {
       this.#assertLayout(path);
       this.db.exec(readFileSync(new URL('./schema.sql', import.meta.url), 'utf8'));
       this.schedules = new ScheduleStore(this.db);
+      this.pauses = new PauseStore(this.db);
     } catch (cause) {
       this.db.close();
       if ((cause as { code?: string }).code?.startsWith('SQLITE_BUSY')) {
@@ -240,8 +247,8 @@ export class StateStore {
   insertRun(entry: NewRun): RunRow {
     const { run } = entry;
     const { lastInsertRowid } = this.#run(
-      `INSERT INTO run (run_id, queue, spec, plan, labels, actor, submission, phase, open, submitted_at, retry_of, open_ended, due_at, tag, patterned)
-       VALUES (?, ?, ?, ?, ?, ?, ?, 'running', 0, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO run (run_id, queue, spec, plan, labels, actor, submission, phase, open, submitted_at, retry_of, open_ended, timeout_ms, due_at, left_ms, tag, patterned)
+       VALUES (?, ?, ?, ?, ?, ?, ?, 'running', 0, ?, ?, ?, ?, ?, ?, ?, ?)`,
       run.id,
       run.queue,
       run.spec,
@@ -252,7 +259,9 @@ export class StateStore {
       entry.at,
       entry.retryOf ?? null,
       run.openEnded ? 1 : 0,
-      run.timeoutMs === undefined ? null : entry.at + run.timeoutMs,
+      run.timeoutMs ?? null,
+      entry.due.due_at,
+      entry.due.left_ms,
       entry.tag,
       run.pattern ? 1 : 0,
     );
@@ -305,10 +314,6 @@ export class StateStore {
 
   closeRun(rn: number): void {
     this.#run('UPDATE run SET open_ended = 0, changed = changed + 1 WHERE rn = ?', rn);
-  }
-
-  pauseRun(rn: number, paused: boolean): void {
-    this.#run('UPDATE run SET paused = ?, changed = changed + 1 WHERE rn = ?', paused ? 1 : 0, rn);
   }
 
   /** Runs whose own timeout has passed and that nobody has cancelled. */
@@ -367,8 +372,9 @@ export class StateStore {
 
   /* ---- queues ---- */
 
-  queues(): { readonly name: string; readonly spec: string; readonly paused: number }[] {
-    return this.#all('SELECT * FROM queue') as { name: string; spec: string; paused: number }[];
+  /** `spec` is null of a queue that nobody has declared, and that was paused all the same. */
+  queues(): { readonly name: string; readonly spec: string | null; readonly paused: number }[] {
+    return this.#all('SELECT * FROM queue') as { name: string; spec: string | null; paused: number }[];
   }
 
   putQueue(name: string, spec: string): void {
@@ -376,15 +382,6 @@ export class StateStore {
       'INSERT INTO queue (name, spec) VALUES (?, ?) ON CONFLICT DO UPDATE SET spec = excluded.spec',
       name,
       spec,
-    );
-  }
-
-  pauseQueue(name: string, spec: string, paused: boolean): void {
-    this.#run(
-      'INSERT INTO queue VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET paused = excluded.paused',
-      name,
-      spec,
-      paused ? 1 : 0,
     );
   }
 

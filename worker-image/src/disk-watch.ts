@@ -9,7 +9,7 @@ import { AttemptFailure } from './failure.ts';
 export interface DiskLimits {
   /** Bytes of disk, so holes of a sparse file are free. */
   readonly bytes: number;
-  /** Files, directories, links. */
+  /** Files, directories, links; a file with several names counts by each. */
   readonly files: number;
 }
 
@@ -47,14 +47,16 @@ export function watchDisk(
 }
 
 async function measure(dir: string, { bytes, files }: DiskLimits, path: string): Promise<AttemptFailure | undefined> {
-  const has = async (unit: string): Promise<number> => {
+  const has = async (...unit: readonly string[]): Promise<number> => {
+    const env = { PATH: path, LC_ALL: 'C' };
     // Files come and go meanwhile: du complains, exits 1 and gives its sum all the same.
-    const { stdout } = await promisify(execFile)('du', ['-sx', unit, dir], { env: { PATH: path, LC_ALL: 'C' } }).catch(
+    const { stdout } = await promisify(execFile)('du', ['-sx', ...unit, dir], { env }).catch(
       (error: { stdout?: string }) => ({ stdout: error.stdout ?? '' }),
     );
     return Number(/^\d+/.exec(stdout)?.[0] ?? 0);
   };
   const exceeded = (what: string): AttemptFailure => new AttemptFailure('DiskQuotaExceeded', `the task ${what}`);
-  if ((await has('--inodes')) > files) return exceeded(`made more than ${files} files`);
+  // Every name of a file: a million of them are as much work for whoever reads the tree.
+  if ((await has('--inodes', '--count-links')) > files) return exceeded(`made more than ${files} files`);
   return (await has('--block-size=1')) > bytes ? exceeded(`wrote more than ${bytes} bytes`) : undefined;
 }

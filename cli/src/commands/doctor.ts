@@ -87,27 +87,40 @@ async function storage(context: Context): Promise<Finding> {
 }
 
 async function docker(): Promise<Finding> {
-  const answers = await dockerAnswers(process.env.DOCKER_HOST ?? 'unix:///var/run/docker.sock');
-  if (answers) return { status: 'ok', message: 'the Docker engine answers' };
+  const info = await dockerInfo(process.env.DOCKER_HOST ?? 'unix:///var/run/docker.sock');
+  if (info !== undefined) {
+    const classes = Object.keys(info.Runtimes ?? {}).sort();
+    const named = classes.map((name) => (name === info.DefaultRuntime ? `${name} (default)` : name));
+    return {
+      status: 'ok',
+      message: `the Docker engine answers; runtime classes: ${named.join(', ') || 'its default'}`,
+    };
+  }
   const hint = 'Tasks would run as plain processes, hardly isolated. Start Docker, or set DOCKER_HOST.';
   return { status: 'warn', message: 'no Docker engine answers', hint };
 }
 
-async function dockerAnswers(host: string): Promise<boolean> {
+/** Of `GET /info`: what an item may ask for as `sandbox.runtime`. */
+interface DockerInfo {
+  readonly Runtimes?: Readonly<Record<string, unknown>>;
+  readonly DefaultRuntime?: string;
+}
+
+async function dockerInfo(host: string): Promise<DockerInfo | undefined> {
   const socketPath = /^unix:\/\/(.+)$/.exec(host)?.[1];
   const address = /^(?:tcp|http):\/\/([^:/]+):(\d+)/.exec(host);
   const where =
     socketPath !== undefined ? { socketPath } : address ? { host: address[1]!, port: Number(address[2]) } : undefined;
-  if (!where) return false;
-  const { request } = await import('node:http');
+  if (!where) return undefined;
+  const [{ request }, { json }] = await Promise.all([import('node:http'), import('node:stream/consumers')]);
   return await new Promise((resolve) => {
-    const ping = request({ ...where, path: '/_ping', timeout: ANSWER_MS }, (response) => {
-      response.resume();
-      resolve(response.statusCode === 200);
+    const asked = request({ ...where, path: '/info', timeout: ANSWER_MS }, (response) => {
+      if (response.statusCode !== 200) return (response.resume(), resolve(undefined));
+      json(response).then((info) => resolve(info as DockerInfo), () => resolve(undefined)); // prettier-ignore
     });
-    ping.on('timeout', () => ping.destroy());
-    ping.on('error', () => resolve(false));
-    ping.end();
+    asked.on('timeout', () => asked.destroy());
+    asked.on('error', () => resolve(undefined));
+    asked.end();
   });
 }
 

@@ -8,7 +8,7 @@ import type { Reason } from '@pangolin/contracts/reasons';
 import type { AdmittedItem } from '@pangolin/contracts/run';
 import { secretsOf } from '@pangolin/contracts/secrets';
 import type { DispatchManifest } from '@pangolin/contracts/task';
-import { unmet } from '../providers/checks.ts';
+import { specField, unmet } from '../providers/checks.ts';
 import type { ComputeProvider } from '../providers/provider.ts';
 import type { ItemRow, RunRow } from '../store/state.ts';
 import { specOf, type Engine } from './engine.ts';
@@ -146,7 +146,7 @@ async function fire(pass: Pass, item: ItemRow, run: RunRow, spec: AdmittedItem):
   }
   const refused = unmet(asked, enforced);
   if (refused !== undefined) {
-    const message = `the ${provider.name} provider cannot honour \`${refused}\` as it is asked for`;
+    const message = `\`${specField(refused)}\`: the ${provider.name} provider cannot honour it as it is asked for. Leave it out, or use another backend.`;
     return denyItem(pass, item, run, 'SandboxUnsupported', message);
   }
   const secrets = await secretsOfItem(pass.engine, spec);

@@ -35,8 +35,17 @@ export function unmet(asked: SandboxRequest, enforced: Sandbox): string | undefi
   return exact.find((field) => asked[field] !== undefined && !isDeepStrictEqual(asked[field], enforced[field]));
 }
 
+/** A field of a request as the Run spec names it. */
+export function specField(field: string): string {
+  if (field === 'memoryBytes') return 'resources.memory';
+  if (field === 'cpuMillis') return 'resources.cpu';
+  if (field === 'diskBytes') return 'sandbox.disk';
+  return exact.some((each) => each === field && each !== 'network') ? `sandbox.${field}` : field;
+}
+
+/** @param field of the request, or what else the item asks for; the message begins with its name in the Run spec */
 export function unsupported(field: string, message: string, hint: string): PangolinError {
-  return new PangolinError('UNSUPPORTED', message, { hint, details: { field } });
+  return new PangolinError('UNSUPPORTED', `\`${specField(field)}\`: ${message}`, { hint, details: { field } });
 }
 
 /** An allow-list that names an internal address outright, which no proxy would let through. */
@@ -49,7 +58,7 @@ export function refuseInternal(network: Sandbox['network'] | undefined, internal
   if (refused === undefined) return;
   throw unsupported(
     'network',
-    `\`network\` allows ${refused}, which is an internal address`,
+    `${refused} is an internal address`,
     'Name a public host; or have the operator list it, with its port, under `egress.internal` of pangolin.yaml.',
   );
 }

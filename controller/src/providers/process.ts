@@ -309,7 +309,7 @@ function workerEnvironment(task: TaskStart, work: string): NodeJS.ProcessEnv {
 function cannotHonour(field: string): PangolinError {
   return unsupported(
     field,
-    `the process provider cannot honour \`${field}\``,
+    'the process provider cannot honour it',
     'Use --compute docker, or leave it out of the item.',
   );
 }

@@ -1,16 +1,3 @@
-import { command } from '../../command.ts';
-import { ask, controlFlags } from '../../control.ts';
-import { parseItemTarget } from '../../read/target.ts';
+import { deciding } from './deciding.ts';
 
-export const approve = command({
-  description: 'Let an item that waits for a decision succeed',
-  args: {
-    target: { type: 'positional', description: 'RUN/ITEM.' },
-    reason: { type: 'string', description: 'Goes into the evidence.' },
-    ...controlFlags,
-  },
-  async run({ target, reason, actor, 'receipt-timeout': timeoutMs }, context) {
-    parseItemTarget(target);
-    return await ask(context, { verb: 'approve', target, actor, timeoutMs, reason }, () => `approved ${target}`);
-  },
-});
+export const approve = deciding('approve', 'Let an item that waits for a decision succeed');

@@ -152,12 +152,16 @@ const limitSections = [
   ],
   [
     'What an attempt writes',
-    'Beyond one of the first five an attempt fails with `OutputTooLarge`.',
+    'Beyond one of the first six an attempt fails with `OutputTooLarge`.',
     [
       ['files under `outputs/`', count(limits.OUTPUT_FILES_MAX)],
       ['bytes under `outputs/`', bytes(limits.OUTPUT_BYTES_MAX)],
       ['a path under `outputs/`', `${bytes(limits.OUTPUT_PATH_BYTES_MAX)}, ${limits.OUTPUT_DEPTH_MAX} directories`],
       ['the patch', bytes(limits.PATCH_BYTES_MAX)],
+      [
+        'new files and directories in the workspace, but for what is inside of an ignored directory',
+        count(limits.PATCH_NEW_FILES_MAX),
+      ],
       ['`.pangolin/output.json`; a larger one fails the attempt', bytes(limits.BLOCK_OUTPUT_BYTES_MAX)],
       ['its summary', `${count(limits.SUMMARY_CHARS_MAX)} characters`],
       ['its intents, and its signals', `${limits.INTENTS_MAX} of each`],

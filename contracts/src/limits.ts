@@ -8,6 +8,8 @@ export const BLOCKS_MAX = 64;
 export const OUTPUT_FILES_MAX = 10_000;
 export const OUTPUT_BYTES_MAX = 10 * 2 ** 30;
 export const PATCH_BYTES_MAX = 2 ** 30;
+/** New files and directories of one patch; what an ignore rule hides by its own name counts, what is inside of a hidden directory does not. */
+export const PATCH_NEW_FILES_MAX = 250_000;
 export const OUTPUT_JSON_BYTES_MAX = 8 * 2 ** 20;
 /** One product on a store that is not mounted: what one form can write. */
 export const OBJECT_BYTES_MAX = 5 * 2 ** 30;

@@ -88,6 +88,10 @@ const sparse = (size: string, file: string): object => script(`truncate -s ${siz
 const DEEP = script('d=outputs; for i in $(seq 40); do d=$d/y; done; mkdir -p $d; touch $d/f');
 const many = (files: number): object =>
   script(`node -e 'for (let i = 0; i < ${files}; i++) fs.writeFileSync("outputs/" + i, "")'`);
+/** Names of files; the file system wants another one after so many names. */
+const LINKED = `const d = process.argv[1]; fs.mkdirSync(d); let f;
+  for (let i = 0; i < 505000; i++) { if (i % 30000 === 0) fs.writeFileSync(f = d + "/f" + i, ""); fs.linkSync(f, d + "/" + i); }`;
+const MILLION = script(`for d in d1 d2; do node -e '${LINKED}' $d & done; wait`);
 const FULL = script('dd if=/dev/zero of=big bs=1M count=60 2>/dev/null');
 const MIB = 2 ** 20;
 const disk = { sandbox: { disk: '30Mi' } };
@@ -112,6 +116,7 @@ describe('a hostile run on docker', { skip: await dockerSkip() }, () => {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     writeFileSync(join(dir, 'token'), TOKEN, { mode: 0o600 });
     const attacked = [
+      { id: 'million', ...blocks(MILLION) },
       ...(hasClass
         ? [{ id: 'crun', sandbox: { runtime: CLASS }, ...blocks(script('until [ -e /tmp/go ]; do sleep 0.1; done')) }]
         : []),
@@ -155,7 +160,10 @@ describe('a hostile run on docker', { skip: await dockerSkip() }, () => {
     }
     const endings = (): number => controller.log.filter(({ msg }) => msg === 'item ended').length;
     for (let count = 1; count <= attacked.length + weakened.length; count++)
-      await controller.logged(`the end of item ${count}`, () => endings() >= count);
+      await Promise.all([
+        controller.logged(`the end of item ${count}`, () => endings() >= count),
+        count % 4 === 1 && deployment.cli('doctor', '--live').then(({ code, stderr }) => assert.equal(code, 0, stderr)),
+      ]);
     assert.equal((await controller.end()).code, 0, controller.text);
     assert.ok(controller.log.every(({ msg }) => !/uncaught|could not apply/i.test(msg)));
     ended = ends(await deployment.status('run'));
@@ -243,6 +251,7 @@ describe('a hostile run on docker', { skip: await dockerSkip() }, () => {
       'sparse-tree': ['OutputTooLarge', /new files hold more than 1073741824 bytes/],
       deep: ['OutputTooLarge', /nests deeper than 32/],
       many: ['OutputTooLarge', /more than 10000 files/],
+      million: ['DiskQuotaExceeded', /made more than 1000000 files/],
       full: ['DiskQuotaExceeded', /wrote more than 31457280 bytes/],
     } as const;
     for (const [item, [reason, words]] of Object.entries(says)) {

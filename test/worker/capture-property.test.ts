@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { importBaseline } from '@pangolin/worker-image/capture/baseline';
 import { Secrets } from '@pangolin/worker-image/secrets';
 import { capturePatch } from '@pangolin/worker-image/capture/patch';
-import { scanWorkspace } from '@pangolin/worker-image/capture/scan';
+import { scanWorkspace, type ScanRules } from '@pangolin/worker-image/capture/scan';
 import { INERT_ATTRIBUTES } from '@pangolin/worker-image/git';
 import { placesOf } from '@pangolin/worker-image/places';
 import { initRepo } from '@pangolin/worker-image/stage/workspace';
@@ -84,16 +84,19 @@ const GIT_ENV = {
   GIT_ATTR_NOSYSTEM: '1',
 };
 
+const everything: ScanRules = {
+  base: new Map(),
+  hash: 'sha1',
+  ignored: async () => new Set(),
+  newBytesMax: Infinity,
+  newFilesMax: Infinity,
+  ownerUid: undefined,
+  signal,
+};
+
 /** What git would see of a directory: every file and link with its mode and content id. */
 async function contentOf(dir: string): Promise<unknown> {
-  const scan = await scanWorkspace(dir, {
-    base: new Map(),
-    hash: 'sha1',
-    ignored: async () => new Set(),
-    newBytesMax: Infinity,
-    ownerUid: undefined,
-    signal,
-  });
+  const scan = await scanWorkspace(dir, everything);
   return [...scan.entries].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
@@ -160,3 +163,22 @@ const swaps: readonly [string, Node, Node][] = [
   ['nothing', at({ a: file('x') }), at({ a: file('x') })],
 ];
 for (const [what, before, after] of swaps) test(`the patch carries ${what}`, () => roundTrip(before, after));
+
+test('more new names than the limit are OutputTooLarge before the ignore rules are asked; known ones do not count', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'pangolin-capture-'));
+  try {
+    mkdirSync(join(dir, 'd'));
+    for (const path of ['a', 'b', 'd/c']) writeFileSync(join(dir, path), '');
+    const scan = (newFilesMax: number, base: ScanRules['base'] = new Map()): Promise<unknown> => {
+      const ignored: ScanRules['ignored'] = (paths) =>
+        newFilesMax < 3 ? assert.fail('it asked') : Promise.resolve(new Set(paths.filter((path) => path === 'a')));
+      return scanWorkspace(dir, { ...everything, base, newFilesMax, ignored });
+    };
+    await scan(4);
+    await assert.rejects(scan(3), { reason: 'OutputTooLarge', message: 'there are more than 3 new files' });
+    await assert.rejects(scan(2), { reason: 'OutputTooLarge' });
+    await scan(3, new Map([['b', { mode: '100644', oid: '' }]]));
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+});

@@ -14,8 +14,8 @@ export interface DiskLimits {
 }
 
 const LOOK_MS = 500;
-/** Looking takes at most this part of the time. */
-const SHARE = 0.1;
+/** Looking takes at most this part of the time: less often where there is much to look at. */
+const SHARE = 0.25;
 
 /**
  * Calls `exceed` once, with the reason, when `dir` holds more.

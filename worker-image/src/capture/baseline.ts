@@ -40,7 +40,8 @@ function normalMode(mode: string): FileMode {
 
 /** Takes the workspace as it is for the baseline, ignored files included: nothing in it can be hidden later. */
 export async function importBaseline(places: Places, signal: AbortSignal): Promise<string> {
-  const rules = { base: new Map(), hash: 'sha1', newBytesMax: Infinity, ownerUid: places.user?.uid, signal } as const;
+  const unlimited = { newBytesMax: Infinity, newFilesMax: Infinity };
+  const rules = { base: new Map(), hash: 'sha1', ownerUid: places.user?.uid, signal, ...unlimited } as const;
   const scan = await scanWorkspace(places.workspace, { ...rules, ignored: async () => new Set() });
   return writeTree(places, undefined, changesOf(new Map(), scan), signal);
 }

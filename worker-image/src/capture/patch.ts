@@ -1,6 +1,6 @@
 /** The patch: the workspace, byte for byte, against its baseline. `git apply` on a clean checkout gives it back. */
 import { PassThrough } from 'node:stream';
-import { PATCH_BYTES_MAX } from '@pangolin/contracts/limits';
+import { PATCH_BYTES_MAX, PATCH_NEW_FILES_MAX } from '@pangolin/contracts/limits';
 import { attemptFile } from '@pangolin/contracts/layout';
 import type { Output } from '@pangolin/contracts/output';
 import { copyWhole } from '../attempt-dir.ts';
@@ -41,6 +41,7 @@ export async function capturePatch(
     hash: baseTree.length === 64 ? 'sha256' : 'sha1',
     ignored: (paths) => ignore.ignored(paths),
     newBytesMax: PATCH_BYTES_MAX,
+    newFilesMax: PATCH_NEW_FILES_MAX,
     ownerUid: places.user?.uid,
     signal,
   });

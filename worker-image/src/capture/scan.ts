@@ -32,6 +32,8 @@ export interface ScanRules {
   readonly ignored: (paths: readonly BytePath[]) => Promise<ReadonlySet<BytePath>>;
   /** More bytes in files that are not in the baseline are OutputTooLarge, before they are read. */
   readonly newBytesMax: number;
+  /** More names that are not in the baseline are OutputTooLarge, before anybody asks whether they are ignored. */
+  readonly newFilesMax: number;
   /** Files of another owner are not the blocks' own: hard links to something they could not read. */
   readonly ownerUid: number | undefined;
   readonly signal: AbortSignal;
@@ -74,6 +76,7 @@ class Scanner implements Scan {
   #seen = 0;
   #bytes = 0;
   #newBytes = 0;
+  #newFiles = 0;
 
   constructor(rules: ScanRules) {
     this.#rules = rules;
@@ -114,6 +117,10 @@ class Scanner implements Scan {
       if (this.#rules.base.has(path) || this.#baseDirs.has(path)) return [];
       return [type === 'directory' ? `${path}/` : path];
     });
+    this.#newFiles += fresh.length;
+    if (this.#newFiles > this.#rules.newFilesMax) {
+      throw new AttemptFailure('OutputTooLarge', `there are more than ${this.#rules.newFilesMax} new files`);
+    }
     return fresh.length === 0 ? new Set() : this.#rules.ignored(fresh);
   }
 

@@ -20,6 +20,7 @@ import { memoryReader } from '@pangolin/verify/readers/memory';
 import type { Report } from '@pangolin/verify/report';
 import { verifyBundle } from '@pangolin/verify/verify';
 import { pangolin } from '../cli/harness.ts';
+import { gist, standalone } from './standalone.ts';
 import { beginRun, faultyStore, openWorld, recordRun, START, type World } from './world.ts';
 import { serveWitness } from './witness-server.ts';
 
@@ -57,7 +58,11 @@ async function checkLog(world: World, code: number, document = trustDocument(wor
   const storage = join(world.dir, 'storage');
   const { stdout, stderr, code: exit } = await pangolin(['log', 'check', '--storage', storage, '--trust', trust, '-o', 'json']); // prettier-ignore
   assert.equal(exit, code, stderr + stdout);
-  return JSON.parse(stdout) as LogReport;
+  const report = JSON.parse(stdout) as LogReport;
+  const alone = await standalone(['--log', storage, '--trust', trust, '-o', 'json']);
+  assert.equal(alone.code, exit, alone.stderr);
+  assert.deepEqual(gist(JSON.parse(alone.stdout) as LogReport), gist(report));
+  return report;
 }
 
 const codes = ({ problems }: LogReport): string[] => [...new Set(problems.map(({ code }) => code))].sort();

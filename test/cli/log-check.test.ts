@@ -12,12 +12,14 @@ import type { Anchor } from '@pangolin/controller/audit/outside';
 import { rivalsOf } from '@pangolin/controller/audit/rivals';
 import { openS3Place } from '@pangolin/storage/s3-place';
 import type { LogReport } from '@pangolin/verify/log/check-log';
+import { gist, standalone } from '../audit/standalone.ts';
 import { openWorld, recordRun, type World } from '../audit/world.ts';
 import { moto, rgw, type S3Server } from '../storage/s3-servers.ts';
 import { pangolin } from './harness.ts';
 
 const credentials = { accessKeyId: 'testaccess', secretAccessKey: 'testsecret' };
 const AWS = { AWS_ACCESS_KEY_ID: credentials.accessKeyId, AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey };
+Object.assign(process.env, AWS);
 const region = 'us-east-1';
 
 async function check(
@@ -34,7 +36,12 @@ async function check(
     code: exit,
   } = await pangolin(['log', 'check', '--storage', storage, '--trust', trust, '-o', 'json', ...flags], { env: AWS });
   assert.equal(exit, code, stderr + stdout);
-  return JSON.parse(stdout) as LogReport;
+  const report = JSON.parse(stdout) as LogReport;
+  // The verifier that stands alone says the same of a copy, which is what it reads.
+  const alone = await standalone(['--log', storage, '--trust', trust, '-o', 'json', ...flags]);
+  assert.deepEqual([alone.code, alone.stderr], [exit, '']);
+  assert.deepEqual(gist(JSON.parse(alone.stdout) as LogReport), gist(report));
+  return report;
 }
 
 const codes = ({ problems }: LogReport): string[] => [...new Set(problems.map(({ code }) => code))].sort();

@@ -1,4 +1,4 @@
-/** What the shipped command makes, under verifiers that we did not write; the auditor's page has cosign and openssl. */
+/** What the shipped command makes, under verifiers that we did not write: by the auditor's page, and besides. */
 import assert from 'node:assert/strict';
 import { createPublicKey, X509Certificate } from 'node:crypto';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { formatVkey, NOTE_ED25519, rawOfEd25519 } from '@pangolin/contracts/note';
 import type { TrustDocument } from '@pangolin/contracts/trust';
-import { pangolin } from '../cli/harness.ts';
+import { standalone } from '../audit/standalone.ts';
+import { auditorPage } from './auditor-page.ts';
 import { deploy, type Deployment } from './deployment.ts';
 import { sigstoreJs } from './sigstore-js.ts';
 import { foreign, toolPath, toolsSkip, type Answer } from './tools.ts';
@@ -131,9 +132,12 @@ interface Seal {
   readonly verificationMaterial: unknown;
 }
 
+auditorPage(() => deployment);
+
 test('our own verifier agrees', { skip }, async () => {
   for (const bundle of ['bundle', 'run-1.json', 'run-2.json', 'proof.json']) {
-    const { code, stdout } = await pangolin(['verify', bundle, '--trust', 'trust.json'], { cwd: deployment.dir });
+    const at = (name: string): string => join(deployment.dir, name);
+    const { code, stdout } = await standalone([at(bundle), '--trust', at('trust.json')]);
     assert.equal(code, 0, stdout);
     assert.match(stdout, /tsa-attested/);
     if (bundle !== 'proof.json') assert.match(stdout, /agent +"outputs\/app\.cdx\.json".*CycloneDX 1\.6, 1 components/);

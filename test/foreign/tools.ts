@@ -1,6 +1,6 @@
 /** The programs of scripts/evidence-tools.sh. */
 import { spawnSync } from 'node:child_process';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 
 const folder = process.env.PANGOLIN_TEST_EVIDENCE_TOOLS;
 
@@ -17,7 +17,7 @@ export interface Answer {
   readonly said: string;
 }
 
-/** Runs a program with these tools before those of the machine. */
+/** Runs a program with these tools and the Node of the tests before those of the machine. */
 export function foreign(
   program: string,
   args: readonly string[],
@@ -28,7 +28,11 @@ export function foreign(
     encoding: 'utf8',
     maxBuffer: 64 * 2 ** 20,
     // cosign keeps a cache at home, and must find none of ours.
-    env: { ...process.env, HOME: options.cwd, PATH: `${folder}${delimiter}${process.env.PATH}` },
+    env: {
+      ...process.env,
+      HOME: options.cwd,
+      PATH: [folder, dirname(process.execPath), process.env.PATH].join(delimiter),
+    },
   });
   if (error) throw error;
   return { ok: status === 0, said: `${stdout}${stderr}` };

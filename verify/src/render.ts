@@ -80,7 +80,7 @@ const guarantees: Readonly<Record<Report['guarantee'], string>> = {
 };
 
 /** Names in a bundle are chosen by others: no control character of theirs reaches a terminal. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replace(
     /[\p{Cc}\p{Cf}\u2028\u2029]/gu,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,

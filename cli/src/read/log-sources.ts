@@ -37,6 +37,7 @@ export async function openLogSources(
   return {
     get,
     unsealed,
+    complete: true,
     seals: inStorage(sealed.map(sealKey), SEAL_BYTES_MAX, get),
     heads: inStorage([...sealed, ...unsealed].map(headsKey), HEADS_BYTES_MAX, get),
     anchoredSeals: inBuckets(buckets, sealAnchorPrefix(origin), unreachable),

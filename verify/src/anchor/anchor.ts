@@ -23,4 +23,10 @@ export interface AnchorReader {
   get(key: string, versionId: string): Promise<LockedObject | undefined>;
 }
 
+/** What an anchor holds of a whole deployment. Rejects as AnchorReader does. */
+export interface AnchorArchive extends Pick<AnchorReader, 'get'> {
+  /** Every version of every key that begins so, but for delete markers. */
+  keys(prefix: string): AsyncIterable<{ readonly key: string; readonly versionId: string }>;
+}
+
 export type OpenAnchor = (anchor: TrustedAnchor) => AnchorReader;

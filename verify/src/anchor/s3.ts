@@ -2,11 +2,13 @@
 import { messageOf, PangolinError } from '@pangolin/contracts/errors';
 import type { TrustedAnchor } from '@pangolin/contracts/trust';
 import { SIGSTORE_BYTES_MAX } from '../sigstore-file.ts';
-import type { AnchorReader, AnchorVersion } from './anchor.ts';
+import type { AnchorArchive, AnchorReader, AnchorVersion } from './anchor.ts';
 import { encode, signV4, type Credentials } from './sigv4.ts';
 
 /** A key with more versions than this is somebody's attempt to keep us busy. */
 const PAGES_MAX = 20;
+/** Of a thousand seals or checkpoints each. */
+const ARCHIVE_PAGES_MAX = 10_000;
 const LISTING_BYTES_MAX = 4 * 2 ** 20;
 const TIMEOUT_MS = 30_000;
 const COMPRESSED = /gzip|deflate|br|zstd|compress/i;
@@ -14,21 +16,40 @@ const COMPRESSED = /gzip|deflate|br|zstd|compress/i;
 type Query = Readonly<Record<string, string>>;
 
 /** @param credentials of somebody who may list versions and read objects; without them requests are not signed. */
-export function openS3Anchor(anchor: TrustedAnchor, credentials: Credentials | undefined): AnchorReader {
+export function openS3Anchor(
+  anchor: TrustedAnchor,
+  credentials: Credentials | undefined,
+): AnchorReader & AnchorArchive {
   const ask = (method: 'GET' | 'HEAD', key: string, query: Query): Promise<Response> =>
     request(method, urlOf(anchor, key, query), anchor.region, credentials);
+  const list = async (prefix: string, at: Query): Promise<string> => {
+    const response = await ask('GET', '', { versions: '', prefix, 'encoding-type': 'url', ...at });
+    return (await bodyOf(response, LISTING_BYTES_MAX)).toString('utf8');
+  };
+  const endless = () => new PangolinError('UNAVAILABLE', 'the listing of the anchor does not end');
   return {
     async versions(key) {
       const versions: AnchorVersion[] = [];
       let at: Query = {};
       for (let page = 0; page < PAGES_MAX; page++) {
-        const response = await ask('GET', '', { versions: '', prefix: key, 'encoding-type': 'url', ...at });
-        const listing = readListing((await bodyOf(response, LISTING_BYTES_MAX)).toString('utf8'), key);
+        const listing = readListing(await list(key, at), key);
         versions.push(...listing.versions);
         if (!listing.next) return versions.reverse();
         at = listing.next;
       }
-      throw new PangolinError('UNAVAILABLE', 'the listing of the anchor does not end');
+      throw endless();
+    },
+    async *keys(prefix) {
+      let at: Query = {};
+      for (let page = 0; page < ARCHIVE_PAGES_MAX; page++) {
+        const { entries, next } = readPage(await list(prefix, at));
+        for (const { key, versionId, deleteMarker } of entries) {
+          if (!deleteMarker && key.startsWith(prefix)) yield { key, versionId };
+        }
+        if (!next) return;
+        at = next;
+      }
+      throw endless();
     },
     async get(key, versionId) {
       const head = await ask('HEAD', key, { versionId });
@@ -122,23 +143,39 @@ interface Listing {
   readonly next?: Query;
 }
 
-/** ListObjectVersions. Keys are asked for URL-encoded, so no markup is in anything that is read here. */
+/** The listing of one key. */
 export function readListing(xml: string, key: string): Listing {
+  const { entries, next } = readPage(xml);
+  const versions = entries
+    .filter((entry) => entry.key === key)
+    .map(({ versionId, deleteMarker }) => ({ versionId, deleteMarker }));
+  // Keys behind ours only start with it: nothing of this run comes any more.
+  return next === undefined || next['key-marker']! > key ? { versions } : { versions, next };
+}
+
+interface Page {
+  readonly entries: readonly (AnchorVersion & { readonly key: string })[];
+  readonly next?: Query;
+}
+
+/** ListObjectVersions. Keys are asked for URL-encoded, so no markup is in anything that is read here. */
+function readPage(xml: string): Page {
   const field = (text: string, name: string): string =>
     new RegExp(`<${name}>([^<]*)</${name}>`).exec(text)?.[1]?.replaceAll('&amp;', '&') ?? '';
   if (!/<ListVersionsResult[\s>]/.test(xml)) {
     throw new PangolinError('UNAVAILABLE', 'the anchor answered with something else than a listing');
   }
-  const versions: AnchorVersion[] = [];
-  for (const [, kind, body] of xml.matchAll(/<(Version|DeleteMarker)>(.*?)<\/\1>/gs)) {
-    if (decode(field(body!, 'Key')) !== key) continue;
-    versions.push({ versionId: field(body!, 'VersionId'), deleteMarker: kind === 'DeleteMarker' });
-  }
-  if (field(xml, 'IsTruncated') !== 'true') return { versions };
-  const marker = decode(field(xml, 'NextKeyMarker'));
-  // Keys behind ours only start with it: nothing of this run comes any more.
-  if (marker > key) return { versions };
-  return { versions, next: { 'key-marker': marker, 'version-id-marker': field(xml, 'NextVersionIdMarker') } };
+  const entries = [...xml.matchAll(/<(Version|DeleteMarker)>(.*?)<\/\1>/gs)].map(([, kind, body]) => ({
+    key: decode(field(body!, 'Key')),
+    versionId: field(body!, 'VersionId'),
+    deleteMarker: kind === 'DeleteMarker',
+  }));
+  if (field(xml, 'IsTruncated') !== 'true') return { entries };
+  const marker = {
+    'key-marker': decode(field(xml, 'NextKeyMarker')),
+    'version-id-marker': field(xml, 'NextVersionIdMarker'),
+  };
+  return { entries, next: marker };
 }
 
 function decode(text: string): string {

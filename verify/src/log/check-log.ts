@@ -3,13 +3,16 @@
  * continues every earlier checkpoint, and that its entries belong to the seals and heads of runs one to one. An entry names
  * no run, so a deleted run is known by its place, and by its name where an anchor still has its seal.
  */
+import { sha256 } from '@pangolin/contracts/digest';
 import { CHECKPOINT, LOG } from '@pangolin/contracts/layout';
 import { emptyFrontier, rootOf } from '@pangolin/contracts/merkle';
 import { NOTE_BYTES_MAX, parseCheckpoint, parseNote, verifyNote, type Checkpoint } from '@pangolin/contracts/note';
+import { plural } from '../checks/check.ts';
 import type { Trust } from '../trust-file.ts';
 import { readHeads, type KnownHead } from './head.ts';
 import { judgeHeads, judgeSeals } from './judge.ts';
-import { readSeal, type KnownSeal } from './seal.ts';
+import { readSeal, type KnownSeal, type SealedRun } from './seal.ts';
+import { headLine, headPayloads } from './sealed-heads.ts';
 import { readTiles } from './tiles.ts';
 
 export const LOG_REPORT_SCHEMA = 'pangolin-log-report/1';
@@ -66,13 +69,17 @@ export interface LogReport {
 export interface Found {
   readonly place: string;
   readonly bytes: Buffer;
+  /** The events of the run, where its seal came in a bundle. */
+  readonly events?: () => Promise<Buffer>;
 }
 
 export interface LogSources {
   /** An object of the storage prefix or of a mirror of it; undefined when it is not there. */
   readonly get: (key: string, bytesMax: number) => Promise<Buffer | undefined>;
-  /** Of all runs. */
   readonly seals: AsyncIterable<Found>;
+  /** Whether these are all runs that there are: then an entry that is of none of them is of a run that was deleted. */
+  readonly complete: boolean;
+  /** Runs without one; complete once `seals` was read to its end. */
   readonly unsealed: readonly string[];
   /** The heads of every run that has some, sealed or not: one envelope a line. */
   readonly heads: AsyncIterable<Found>;
@@ -92,13 +99,24 @@ export async function checkLog(sources: LogSources, trust: Trust): Promise<LogRe
   const seals: KnownSeal[] = [];
   let foreign = 0;
   const unknown: { readonly unknown: string; readonly leaf: string; readonly place: string }[] = [];
-  for await (const { place, bytes } of sources.seals) {
+  const payloads = new Map<string, Buffer>();
+  const addPayloads = async (told: SealedRun, place: string, events: Found['events']): Promise<void> => {
+    if (!events || told.heads.length === 0) return;
+    const bytes = await events();
+    if (sha256(bytes) !== told.events) problem('seal-unreadable', `${place} has other events than its seal says`);
+    for (const [digest, payload] of headPayloads(told, trust.origin, bytes)) payloads.set(digest, payload);
+  };
+  for await (const { place, bytes, events } of sources.seals) {
     const seal = readSeal(bytes, trust);
     // Whoever put it in the place of another hides nothing: the entry of that one lacks its run.
     if (seal === 'foreign') foreign++;
-    else if ('known' in seal) seals.push({ ...seal.known, place });
-    else if ('unknown' in seal) unknown.push({ ...seal, place });
-    else problem('seal-unreadable', `${place} is no seal of this deployment: ${seal.problem}`);
+    else if ('known' in seal) {
+      seals.push({ ...seal.known, place });
+      await addPayloads(seal.known, place, events);
+    } else if ('unknown' in seal) {
+      unknown.push({ ...seal, place });
+      await addPayloads(seal.told, place, events);
+    } else problem('seal-unreadable', `${place} is no seal of this deployment: ${seal.problem}`);
   }
   const anchored: KnownSeal[] = [];
   for await (const { place, bytes } of sources.anchoredSeals) {
@@ -107,15 +125,16 @@ export async function checkLog(sources: LogSources, trust: Trust): Promise<LogRe
     if (seal !== 'foreign' && 'known' in seal) anchored.push({ ...seal.known, place });
   }
 
-  const heads: KnownHead[] = [];
-  for await (const { place, bytes } of sources.heads) {
+  const heads = new Map<string, KnownHead>();
+  const addHeads = ({ place, bytes }: Found): void => {
     for (const head of readHeads(bytes, trust)) {
       if (head === 'foreign') continue;
-      if ('known' in head) heads.push({ ...head.known, place });
+      if ('known' in head) heads.set(head.known.leaf, { ...head.known, place });
       else if ('unknown' in head) unknown.push({ ...head, place });
       else problem('head-unreadable', `${place} holds no head of this deployment: ${head.problem}`);
     }
-  }
+  };
+  for await (const found of sources.heads) addHeads(found);
 
   const prefixes = [`${LOG}${trust.origin}/`, LOG];
   const { prefix, head } = await readCheckpoint(sources, prefixes, trust, problem);
@@ -126,7 +145,11 @@ export async function checkLog(sources: LogSources, trust: Trust): Promise<LogRe
       return checkpoint ? { ...checkpoint, place: 'an anchor' } : [];
     }),
   ];
-  const { entries, roots } = await readTiles(sources, prefix, head, new Set(past.map(({ size }) => size)), problem);
+  const sizes = new Set(past.map(({ size }) => size));
+  const { entries, roots } = await readTiles(sources, prefix, head, sizes, problem, (leaf) => {
+    const line = payloads.size > 0 ? headLine(leaf, payloads) : undefined;
+    if (line) addHeads({ place: 'the log', bytes: line });
+  });
   let continued = 0;
   for (const { size, root, place } of past) {
     const ours = roots.get(size);
@@ -135,15 +158,20 @@ export async function checkLog(sources: LogSources, trust: Trust): Promise<LogRe
     else if (ours) problem('forked', `${place} has another checkpoint of ${size} entries than this log had then`);
   }
   const claimed = judgeSeals(seals, anchored, entries, problem);
-  const logged = judgeHeads(heads, [...seals, ...anchored], entries, problem);
+  const logged = judgeHeads([...heads.values()], [...seals, ...anchored], entries, problem);
   for (const { index } of logged) claimed.add(index);
   for (const { leaf } of unknown) claimed.add(entries.get(leaf) ?? -1);
-  for (const index of entries.values()) {
-    if (!claimed.has(index)) problem('run-missing', `entry ${index} of the log is of a run, or of a head, that is gone`, { index }); // prettier-ignore
+  const unclaimed = [...entries.values()].filter((index) => !claimed.has(index));
+  for (const index of sources.complete ? unclaimed : []) {
+    problem('run-missing', `entry ${index} of the log is of a run, or of a head, that is gone`, { index });
   }
-  const unchecked = [...unknown.map(({ place, unknown: why }) => [place, why] as const), ...sources.unreachable].map(
-    ([place, why]) => `${place} cannot be checked because ${why}`,
-  );
+  const unchecked = [
+    ...(sources.complete || unclaimed.length === 0
+      ? []
+      : [[nameEntries(unclaimed), 'no bundle that was given is of their runs'] as const]),
+    ...unknown.map(({ place, unknown: why }) => [place, why] as const),
+    ...sources.unreachable,
+  ].map(([place, why]) => `${place} cannot be checked because ${why}`);
   return {
     schema: LOG_REPORT_SCHEMA,
     origin: trust.origin,
@@ -159,6 +187,13 @@ export async function checkLog(sources: LogSources, trust: Trust): Promise<LogRe
     unchecked,
     problems,
   };
+}
+
+const NAMED_MAX = 20;
+
+function nameEntries(indices: readonly number[]): string {
+  const more = indices.length > NAMED_MAX ? ` and ${indices.length - NAMED_MAX} more` : '';
+  return `${plural(indices.length, 'entry', 'entries')} of the log (${indices.slice(0, NAMED_MAX).join(', ')}${more})`;
 }
 
 export type Problem = (code: LogProblemCode, message: string, where?: Pick<LogProblem, 'index' | 'run'>) => void;

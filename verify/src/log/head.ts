@@ -77,7 +77,12 @@ function readHead(what: string, line: string, trust: Trust): Reading<Omit<KnownH
   if (!verify('sha256', pae(payload), key, decodeBase64(sig)!)) refuse(`the signature of ${what} does not verify`);
   const leaf = leafHash(hashedRekordLeaf(envelope, spki)).toString('base64');
   const signer = trust.signers.get(keyid);
-  if (!signer) return { unknown: `the trust file has no key ${quote(keyid)}, with which ${what} is signed`, leaf };
+  if (!signer)
+    return {
+      unknown: `the trust file has no key ${quote(keyid)}, with which ${what} is signed`,
+      leaf,
+      told: undefined,
+    };
   if (!signer.roles.includes('seal')) refuse(`${what} is signed with a key that is not trusted to seal`);
   const { runId: run, tree } = predicate;
   return { known: { run, size: tree.size, root: tree.root, leaf } };

@@ -14,13 +14,14 @@ export interface Tiles {
   readonly roots: ReadonlyMap<number, Buffer>;
 }
 
-/** Reads every tile of the log, and recomputes every hash in them from the entries. */
+/** Reads every tile of the log, and recomputes every hash in them from the entries. @param onEntry sees each of them. */
 export async function readTiles(
   { get }: LogSources,
   prefix: string,
   head: Checkpoint,
   sizes: ReadonlySet<number>,
   problem: Problem,
+  onEntry: (leaf: Buffer) => void = () => {},
 ): Promise<Tiles> {
   const entries = new Map<string, number>();
   const roots = new Map<number, Buffer>();
@@ -50,6 +51,7 @@ export async function readTiles(
       const index = entries.size;
       if (entries.has(hash.toString('base64'))) problem('tile', `entry ${index} is there twice`, { index });
       entries.set(hash.toString('base64'), index);
+      onEntry(leaf);
       rows[0]!.push(hash);
       frontier = append(frontier, leaf);
       if (sizes.has(frontier.size)) roots.set(frontier.size, rootOf(frontier));

@@ -7,9 +7,11 @@ import { parseDocument } from './parse.ts';
 import {
   liftItems,
   normaliseItems,
+  withDefaults,
   pointersOf,
   type Fields,
   type ItemPointers,
+  type ItemsSpec,
   type NormalisedItem,
 } from './read-items.ts';
 import { conforms, findingsOf } from './schema.ts';
@@ -29,12 +31,14 @@ export type ReadExtension =
 
 /**
  * Undefined when the document is no Extension: somebody else reads it then. Never throws.
- * @param existingOf what is known of the run that is to be extended
+ * @param existingOf what is known of the run that is to be extended; while it is unknown, items may leave open what to run
+ * @param defaultsOf what items of that run have in common
  */
 export function readExtension(
   bytes: Uint8Array,
   file: string,
   existingOf: (run: string) => Existing,
+  defaultsOf: (run: string) => ItemsSpec['defaults'] = () => undefined,
 ): ReadExtension | undefined {
   // Runs may be large and are parsed by their own reader; an extension says so somewhere.
   if (!Buffer.from(bytes).includes('Extension')) return undefined;
@@ -51,8 +55,11 @@ export function readExtension(
   };
   const findings = [...lifted.findings, ...findingsOf('extension', lifted.document)];
   if (findings.length > 0 || !conforms('extension', lifted.document)) return refuse(findings);
-  const { run, ...spec } = lifted.document.spec;
-  const normalised = normaliseItems(spec, '/spec', existingOf(run));
-  if (normalised.findings.length > 0) return refuse(normalised.findings);
+  const { run, ...written } = lifted.document.spec;
+  const spec = withDefaults(written, defaultsOf(run));
+  const existing = existingOf(run);
+  const normalised = normaliseItems(spec, '/spec', existing);
+  const wrong = normalised.findings.filter(({ code }) => existing !== 'unknown' || code !== 'MissingPipeline');
+  if (wrong.length > 0) return refuse(wrong);
   return { ok: true, run, items: normalised.items, locate, at: pointersOf(spec, '/spec', lifted) };
 }

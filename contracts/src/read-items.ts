@@ -75,6 +75,24 @@ export function liftItems(document: Fields, specAt: SpecPointer): LiftedDocument
 
 /* ---- checks beyond the schema, and the normal form ---- */
 
+/** With defaults below those of the document, field by field where defaults are merged with items so too. */
+export function withDefaults<S extends Omit<ItemsSpec, 'items'>>(spec: S, below: ItemsSpec['defaults']): S {
+  if (!below) return spec;
+  const { retry, resources, sandbox } = spec.defaults ?? {};
+  const merged = <T extends object>(under: T | undefined, above: T | undefined): T | undefined =>
+    under && above ? { ...under, ...above } : (above ?? under);
+  const both = {
+    retry:
+      retry?.backoff && below.retry?.backoff
+        ? { ...below.retry, ...retry, backoff: { ...below.retry.backoff, ...retry.backoff } }
+        : merged(below.retry, retry),
+    resources: merged(below.resources, resources),
+    sandbox: merged(below.sandbox, sandbox),
+  };
+  const given = Object.fromEntries(Object.entries(both).filter(([, value]) => value !== undefined));
+  return { ...spec, defaults: { ...below, ...spec.defaults, ...given } };
+}
+
 /** `existing`: the items of the run that these join. */
 export function normaliseItems(
   spec: ItemsSpec,

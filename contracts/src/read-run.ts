@@ -16,6 +16,7 @@ import {
   liftItems,
   normaliseItems,
   pointersOf,
+  withDefaults,
   type Fields,
   type ItemPointers,
   type NormalisedItem,
@@ -46,11 +47,15 @@ export type ReadRun =
       readonly at: RunPointers;
       /** A template of a pattern as an item of this run would be: with its defaults. Undefined exactly when findings were added. */
       template(template: Omit<Item, 'id'>, findings: Finding[]): NormalisedItem | undefined;
+      /** What its items have in common, for those that join it later. */
+      readonly common: Pick<Spec, 'defaults' | 'workspace'>;
     }
   | { readonly ok: false; readonly id?: string; readonly problems: readonly Problem[] };
 
 export interface RunPointers extends ItemPointers {
   readonly queue: string;
+  /** Where the workspace of items without one of their own is written. */
+  readonly workspace: string;
 }
 
 type Spec = Run['spec'];
@@ -78,7 +83,7 @@ export function readRun(
 
   const spelled = spellOnce(lifted.document as unknown as Fields, form);
   const queue = spelled.spec.queue ?? DEFAULTS.queue;
-  const spec = withQueueDefaults(spelled.spec, queueDefaults(queue));
+  const spec = withDefaults(spelled.spec, queueDefaults(queue));
   const normalised = normalise(spelled.id, spec, form);
   if (normalised.findings.length > 0) return refuse(normalised.findings, id);
   return {
@@ -93,11 +98,19 @@ export function readRun(
     },
     digest: sha256(canonical(spelled)),
     locate,
+    common: {
+      ...(spec.defaults && { defaults: spec.defaults }),
+      ...(spec.workspace && { workspace: spec.workspace }),
+    },
     template: (template, findings) => {
       const places = { item: '', defaults: `${form.spec}/defaults`, spec: form.spec };
       return normaliseItem({ id: 'template', ...template }, [], spec, places, findings);
     },
-    at: { queue: `${form.spec}/queue`, ...pointersOf(spelled.spec, form.spec, lifted) },
+    at: {
+      queue: `${form.spec}/queue`,
+      workspace: `${form.spec}${spec.defaults?.workspace ? '/defaults' : ''}/workspace`,
+      ...pointersOf(spelled.spec, form.spec, lifted),
+    },
   };
 }
 
@@ -143,24 +156,6 @@ function spellOnce(
   }
   const { id, labels, ...spec } = document as unknown as Spec & { id: string; labels?: Record<string, string> };
   return { id, labels: labels ?? {}, spec };
-}
-
-/** Field by field, where the defaults of a run are merged with its items so too. */
-function withQueueDefaults(spec: Spec, queue: QueueDefaults | undefined): Spec {
-  if (!queue) return spec;
-  const { retry, resources, sandbox } = spec.defaults ?? {};
-  const merged = <T extends object>(below: T | undefined, above: T | undefined): T | undefined =>
-    below && above ? { ...below, ...above } : (above ?? below);
-  const both = {
-    retry:
-      retry?.backoff && queue.retry?.backoff
-        ? { ...queue.retry, ...retry, backoff: { ...queue.retry.backoff, ...retry.backoff } }
-        : merged(queue.retry, retry),
-    resources: merged(queue.resources, resources),
-    sandbox: merged(queue.sandbox, sandbox),
-  };
-  const given = Object.fromEntries(Object.entries(both).filter(([, value]) => value !== undefined));
-  return { ...spec, defaults: { ...queue, ...spec.defaults, ...given } };
 }
 
 /* ---- checks beyond the schema ---- */

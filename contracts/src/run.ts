@@ -6,6 +6,7 @@ import { ID_PATTERN } from './ids.ts';
 import type { AdmittedPattern, Spawn } from './pattern.ts';
 import { Duration, PipelineSpec } from './pipeline.ts';
 import { reasons, type Reason } from './reasons.ts';
+import type { ThingKind } from './things.ts';
 import { CPU_PATTERN, SIZE_PATTERN } from './units.ts';
 
 export const ITEMS_MAX = 100_000;
@@ -342,6 +343,8 @@ export const RunSpec = Type.Object(
   closed,
 );
 
+export type RunSpec = Static<typeof RunSpec>;
+
 /** The Kubernetes envelope. */
 export const Run = Type.Object(
   {
@@ -487,10 +490,22 @@ export interface AdmittedRun {
   readonly items: readonly AdmittedItem[];
   /** Stays open for extensions until somebody closes it. */
   readonly openEnded?: true;
+  /** Of an open-ended run. */
+  readonly inherited?: Inherited;
   /** From submission to the last item; then the run is cancelled. */
   readonly timeoutMs?: number;
   /** Of its queue, when it was admitted; absent of static-dag. */
   readonly pattern?: AdmittedPattern;
+}
+
+/** What items take over from an open-ended run that join it later. */
+export interface Inherited {
+  /** As written, those of its queue included. */
+  readonly defaults?: Omit<NonNullable<RunSpec['defaults']>, 'workspace'>;
+  /** Of items that have none otherwise. */
+  readonly workspace?: PinnedWorkspace;
+  /** Whatever the run has named of the registry. The same name is the same thing later. */
+  readonly pins: readonly (Pin & { readonly kind: ThingKind })[];
 }
 
 /** What was appended to a run, canonical JSON in cas/; `run.extended` names its digest. */

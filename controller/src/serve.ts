@@ -6,7 +6,6 @@ import { randomBytes } from 'node:crypto';
 import pino, { type Logger } from 'pino';
 import type { Config } from '@pangolin/contracts/config';
 import { PangolinError } from '@pangolin/contracts/errors';
-import type { Existing } from '@pangolin/contracts/graph';
 import { CONTROL, INBOX, TRUST } from '@pangolin/contracts/layout';
 import { openStore } from '@pangolin/storage/open';
 import { probeStore } from '@pangolin/storage/probe';
@@ -20,6 +19,7 @@ import { createSealer } from './audit/sealer.ts';
 import { loadConfig } from './config.ts';
 import { Admission } from './engine/admission.ts';
 import { Memory } from './engine/engine.ts';
+import { growing } from './engine/growing.ts';
 import { Queues } from './engine/queues.ts';
 import { Reconciler } from './engine/reconcile.ts';
 import { openTaskFiles } from './engine/open-task-files.ts';
@@ -139,7 +139,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     const context = {
       store,
       queue: (name: string) => (queues.has(name) ? queues.get(name).spec : undefined),
-      itemsOf: (run: string) => existingItems(state, run),
+      ...growing(state),
       localBase: process.cwd(),
       allowLocalPaths: store.kind === 'folder',
       allowHosts: git?.allowHosts ?? [],
@@ -212,15 +212,6 @@ async function drive(
     await unwatchQueue?.();
     await unwatchStore();
   }
-}
-
-function existingItems(state: StateStore, runId: string): Existing {
-  const run = state.run(runId);
-  if (!run) return 'unknown';
-  return (id) => {
-    const item = state.item(run.rn, id);
-    return item && { onExit: item.on_exit === 1 };
-  };
 }
 
 /** A start under way is finished first, so that the next controller finds a task and not half of one. */

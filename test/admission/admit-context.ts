@@ -8,6 +8,7 @@ export const admitContext = (store: ObjectStore, queue: AdmittedQueue = { concur
   queue: () => queue,
   pinImages: async (items) => [...items],
   itemsOf: () => 'unknown',
+  inheritedFrom: () => undefined,
   localBase: '/',
   allowLocalPaths: false,
   allowHosts: [],

@@ -25,6 +25,7 @@ function fresh(): AdmitContext {
     queue,
     pinImages: async (items) => [...items],
     itemsOf: () => 'unknown',
+    inheritedFrom: () => undefined,
     localBase: dir,
     allowLocalPaths: true,
     allowHosts: [],

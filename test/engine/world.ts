@@ -18,6 +18,7 @@ import { admitDocuments } from '@pangolin/controller/admission/admit-document';
 import { openKeys, type Keys } from '@pangolin/controller/audit/keys';
 import { Admission, type Admit } from '@pangolin/controller/engine/admission';
 import { Memory } from '@pangolin/controller/engine/engine';
+import { growing } from '@pangolin/controller/engine/growing';
 import { Queues } from '@pangolin/controller/engine/queues';
 import { Reconciler } from '@pangolin/controller/engine/reconcile';
 import type { Collection, TaskFiles } from '@pangolin/controller/engine/task-files';
@@ -185,7 +186,7 @@ export class World {
       allowLocalPaths: false,
       allowHosts: [],
       gitCacheDir: join(this.dir, 'git'),
-      itemsOf: () => 'unknown' as const,
+      ...growing(this.state),
     };
     const admitDocument = admitDocuments(this.backend, context);
     // Runs come admitted already; everything else comes as people write it.

@@ -1,6 +1,6 @@
 /** Runs that grow while they run, through the shipped command on the process provider. */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { blocks, Deployment, ends, outputs, repository, runOf, script } from './harness.ts';
@@ -28,7 +28,8 @@ const extension = (run: string, spec: object): object => ({
 });
 
 test('an open-ended run takes items until it is closed, and is sealed only then', async () => {
-  deployment.drop('feed.json', runOf('feed', repository, [{ id: 'first', ...out }], { openEnded: true }));
+  const inherited = { openEnded: true, defaults: { ...copy, timeout: '7m' } };
+  deployment.drop('feed.json', runOf('feed', repository, [{ id: 'first', ...out }], inherited));
   const controller = deployment.serve();
   await poll('the first item is done', async () => {
     const status = await deployment.status('feed').catch(() => undefined);
@@ -37,7 +38,7 @@ test('an open-ended run takes items until it is closed, and is sealed only then'
   const bare = file('more.json', {
     workspace: { git: { url: repository } },
     items: [
-      { id: 'second', ...copy, needs: { name: nameOf('first') } },
+      { id: 'second', ...out, needs: { name: nameOf('first') } },
       { id: 'last', ...out, onExit: true },
     ],
   });
@@ -46,10 +47,7 @@ test('an open-ended run takes items until it is closed, and is sealed only then'
   const again = await deployment.json<{ duplicate?: boolean }>('orch', 'extend', 'feed', bare);
   assert.equal(again.duplicate, true, 'the same items twice are one extension');
 
-  deployment.drop(
-    'third.yaml',
-    extension('feed', { items: [{ id: 'third', ...copy, needs: { name: nameOf('second') } }] }),
-  );
+  deployment.drop('third.yaml', extension('feed', { items: [{ id: 'third', needs: { name: nameOf('second') } }] }));
   await poll('the dropped one is answered', () => deployment.receipt('third.yaml') !== undefined);
   assert.deepEqual(deployment.receipt('third.yaml')?.errors, []);
   await poll('everything is done', async () => (await deployment.status('feed')).counts.done === 3);
@@ -70,6 +68,9 @@ test('an open-ended run takes items until it is closed, and is sealed only then'
   assert.equal(events.findLast((event) => event.kind === 'item.fired')?.itemId, 'last');
   assert.match(events.find(({ kind }) => kind === 'run.extended')!.actor, /^human:/);
   await deployment.verified('feed');
+  // In the commit of the run's workspace, with the run's own pipeline.
+  assert.equal((await deployment.cli('orch', 'outputs', 'feed/third', '--to', join(deployment.dir, 'third'))).code, 0);
+  assert.match(readFileSync(join(deployment.dir, 'third', 'name'), 'utf8'), /^second\n1\n$/);
   const late = await deployment.cli('orch', 'extend', 'feed', file('late.json', { items: [{ id: 'late', ...out }] }));
   assert.equal(late.code, 0, 'nothing serves any more: it waits in the inbox');
 });

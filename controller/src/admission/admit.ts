@@ -7,8 +7,16 @@ import type { Existing } from '@pangolin/contracts/graph';
 import { readExtension } from '@pangolin/contracts/read-extension';
 import type { ItemPointers, NormalisedItem, OwnField, PinnedField } from '@pangolin/contracts/read-items';
 import type { AdmittedQueue } from '@pangolin/contracts/queue';
-import { readRun } from '@pangolin/contracts/read-run';
-import type { AdmittedItem, AdmittedRun, Extension, PinnedWorkspace, Pins, Workspace } from '@pangolin/contracts/run';
+import { readRun, type ReadRun } from '@pangolin/contracts/read-run';
+import type {
+  AdmittedItem,
+  AdmittedRun,
+  Extension,
+  Inherited,
+  PinnedWorkspace,
+  Pins,
+  Workspace,
+} from '@pangolin/contracts/run';
 import type { Problem } from '@pangolin/contracts/status';
 import { defaultPipeline, pinAgent, type Report } from './agent.ts';
 import { checkEdges, checkShaped, networkOf, pinInterface } from './shape.ts';
@@ -22,6 +30,8 @@ export interface AdmitContext extends WorkspaceContext {
   queue(name: string): AdmittedQueue | undefined;
   /** The items of a run that is to be extended; `unknown` while there is no such run. */
   itemsOf(run: string): Existing;
+  /** What items of that run have in common. */
+  inheritedFrom(run: string): Inherited | undefined;
   /** Resolves the images that items name to what the backend knows them as. */
   pinImages(items: readonly AdmittedItem[]): Promise<AdmittedItem[]>;
 }
@@ -51,17 +61,21 @@ export async function admit(bytes: Uint8Array, file: string, context: AdmitConte
     findings.push({ path: at.queue, code: 'UnknownQueue', message: `there is no queue ${show(run.queue)}`, hint });
   }
   const pins = new ThingPins(context.store);
+  const workspaces = new WorkspacePins(context);
+  const pinAll = async (normalised: readonly NormalisedItem[], where: Places): Promise<AdmittedItem[]> =>
+    await context.pinImages(await pinItems(normalised, where, pins, workspaces, findings));
   findings.push(...checkRoles(read, queue?.pattern));
-  const items = await pinItems(run.items, at, pins, context, findings);
+  const items = await pinAll(run.items, at);
   if (findings.length === 0) findings.push(...checkEdges(items, at, pins));
   const pinTemplates = (templates: readonly NormalisedItem[], path: string): Promise<AdmittedItem[]> =>
-    pinItems(templates, { item: () => path, own: () => path, template: true }, pins, context, findings);
+    pinAll(templates, { item: () => path, own: () => path, template: true });
   const planned =
     queue?.pattern && findings.length === 0
       ? await admitPattern(read, queue.pattern, items, pinTemplates, findings)
       : { items };
   if (findings.length === 0 && 'pattern' in planned)
     findings.push(...patternEdges(items, planned.pattern, at, (pin) => pins.shapeOf(pin)));
+  const inherited = run.openEnded && findings.length === 0 && (await inheritedOf(read, pins, workspaces, findings));
   if (findings.length > 0) return { ok: false, run: run.id, problems: located(findings, file, locate) };
   const admitted: AdmittedRun = {
     schema: 'admitted-run/1',
@@ -72,9 +86,31 @@ export async function admit(bytes: Uint8Array, file: string, context: AdmitConte
     pipelines: pins.sorted(),
     ...planned,
     ...(run.openEnded && { openEnded: true as const }),
+    ...(inherited && { inherited }),
     ...(run.timeoutMs !== undefined && { timeoutMs: run.timeoutMs }),
   };
   return { ok: true, run: admitted, specBytes: canonicalBytes(admitted) };
+}
+
+/** What an Extension takes over is pinned with the run, also where none of its own items has it. */
+async function inheritedOf(
+  { common, template, at }: Extract<ReadRun, { ok: true }>,
+  pins: ThingPins,
+  workspaces: WorkspacePins,
+  findings: Finding[],
+): Promise<Inherited> {
+  const { workspace: ofDefaults, ...defaults } = common.defaults ?? {};
+  const written = ofDefaults ?? common.workspace;
+  const workspace = written && (await workspaces.pin(written));
+  if (workspace?.ok === false) findings.push({ path: at.workspace, ...workspace.refusal });
+  // An item with nothing of its own. What it lacks to be whole, those that join will have.
+  const blank = template({}, []);
+  if (blank) await pinItems([blank], { item: () => '', own: () => '', template: true }, pins, workspaces, []);
+  return {
+    ...(Object.keys(defaults).length > 0 && { defaults }),
+    ...(workspace?.ok && { workspace: workspace.workspace }),
+    pins: pins.named(),
+  };
 }
 
 export type AdmittedExtension =
@@ -90,25 +126,36 @@ export async function admitExtension(
   file: string,
   context: AdmitContext,
 ): Promise<AdmittedExtension | undefined> {
-  const read = readExtension(bytes, file, (run) => context.itemsOf(run));
+  const existing = (run: string): Existing => context.itemsOf(run);
+  const read = readExtension(bytes, file, existing, (run) => context.inheritedFrom(run)?.defaults);
   if (!read?.ok) return read;
+  if (existing(read.run) === 'unknown') {
+    const problem = { path: '/spec/run', code: 'NotFound', message: `there is no run ${read.run}` };
+    return { ok: false, run: read.run, problems: located([problem], file, read.locate) };
+  }
   const findings: Finding[] = [];
-  const pins = new ThingPins(context.store);
-  const items = await pinItems(read.items, read.at, pins, context, findings);
+  const inherited = context.inheritedFrom(read.run);
+  const pins = new ThingPins(context.store, inherited?.pins);
+  const pinned = await pinItems(read.items, read.at, pins, new WorkspacePins(context), findings);
+  const items = await context.pinImages(pinned.map((item) => inWorkspace(item, inherited)));
   if (findings.length === 0) findings.push(...checkEdges(items, read.at, pins));
   if (findings.length > 0) return { ok: false, run: read.run, problems: located(findings, file, read.locate) };
   return { ok: true, run: read.run, extension: { schema: 'extension/1', items, pipelines: pins.sorted() } };
 }
 
+const inWorkspace = (item: AdmittedItem, { workspace }: Partial<Inherited> = {}): AdmittedItem =>
+  item.executor === 'dispatch' && !item.workspace && workspace ? { ...item, workspace } : item;
+
+type Places = ItemPointers & { readonly template?: true };
+
 async function pinItems(
   normalised: readonly NormalisedItem[],
-  at: ItemPointers & { readonly template?: true },
+  at: Places,
   pins: ThingPins,
-  context: AdmitContext,
+  workspaces: WorkspacePins,
   findings: Finding[],
 ): Promise<AdmittedItem[]> {
   const items: AdmittedItem[] = [];
-  const workspaces = new WorkspacePins(context);
   const refused = new Set<string>();
   // What several items take from one place of the file is said once.
   const report = (path: string, refusal: Omit<Finding, 'path'>): void => {
@@ -126,7 +173,7 @@ async function pinItems(
     if (workspace?.ok === false) report(at.item(index, 'workspace'), workspace.refusal);
     if (pinned && workspace?.ok !== false) items.push(admitItem(item, pinned, workspace?.workspace));
   }
-  return await context.pinImages(items);
+  return items;
 }
 
 const isOwn = (field: PinnedField | OwnField): field is OwnField =>

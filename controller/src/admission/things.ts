@@ -6,7 +6,7 @@ import { show } from '@pangolin/contracts/formats';
 import { nearest } from '@pangolin/contracts/nearest';
 import type { PipelineSpec } from '@pangolin/contracts/pipeline';
 import type { NamedShape } from '@pangolin/contracts/edges';
-import type { AdmittedItem, Pin } from '@pangolin/contracts/run';
+import type { AdmittedItem, Inherited, Pin } from '@pangolin/contracts/run';
 import { isSpec, nounOf, type SpecOf, type ThingKind } from '@pangolin/contracts/things';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { listThings, resolveThing, thingBytes } from '@pangolin/storage/registry';
@@ -27,8 +27,20 @@ export class ThingPins {
   readonly #named = new Map<string, Pinned<ThingKind>>();
   readonly #inline = new Map<PipelineSpec, PinnedPipeline>();
 
-  constructor(store: ObjectStore) {
+  readonly #known: ReadonlyMap<string, Sha256>;
+
+  /** `known`: what was pinned before, and is not looked up again. */
+  constructor(store: ObjectStore, known: Inherited['pins'] = []) {
     this.#store = store;
+    this.#known = new Map(known.map(({ kind, ref, sha256: digest }) => [`${kind} ${ref}`, digest]));
+  }
+
+  /** Everything that was named so far. */
+  named(): Inherited['pins'] {
+    const all = [...this.#named].sort(([a], [b]) => (a < b ? -1 : 1));
+    return all.flatMap(([key, pinned]) =>
+      pinned.ok ? [{ kind: key.slice(0, key.indexOf(' ')) as ThingKind, ...pinned.pin }] : [],
+    );
   }
 
   /** The pipelines as a run or an extension carries them. */
@@ -73,7 +85,7 @@ export class ThingPins {
       refusal: { code, message: `the ${nounOf(kind)} ${show(ref)} ${message}`, hint },
     });
     try {
-      const digest = await resolveThing(this.#store, kind, ref);
+      const digest = this.#known.get(`${kind} ${ref}`) ?? (await resolveThing(this.#store, kind, ref));
       if (digest === undefined) {
         const names = (await listThings(this.#store, kind)).map((thing) => thing.name);
         const meant = nearest(ref.split('@')[0]!, names);

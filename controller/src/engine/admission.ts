@@ -17,8 +17,9 @@ import { mapBounded } from '@pangolin/contracts/map-bounded';
 const ADMIT_PARALLEL = 16;
 /** A file that was written to this recently may still be growing. */
 const SETTLE_MS = 250;
-/** How often a run of an unknown queue is looked at while other files are on their way in. */
-const QUEUE_LOOKS_MAX = 4;
+/** How often a run of an unknown queue, say, is looked at while other files are on their way in. */
+const LOOKS_MAX = 4;
+const COMES_LATER: ReadonlySet<string> = new Set(['UnknownQueue', 'NotFound']);
 
 /** What a file under inbox/ can be, checked and pinned. */
 export type Document =
@@ -70,7 +71,7 @@ export class Admission {
   readonly #changed = new Set<string>([INBOX, CONTROL]);
   /** Keys that are being read, or read and not acknowledged yet. */
   readonly #taken = new Set<string>();
-  /** File → how often it has been read for a queue that was not there. */
+  /** File → how often it has been read for something that was not there. */
   readonly #looks = new Map<string, number>();
   #ready: Submission[] = [];
 
@@ -155,13 +156,13 @@ export class Admission {
     }
   }
 
-  /** A queue that is dropped together with its runs, in whatever order they are read, is declared before they are judged. */
+  /** What is dropped together is read in any order: a queue is declared before its runs are judged, and a run before its extensions. */
   #mayComeLater(submission: Submission): boolean {
     const { key } = submission;
     const looks = this.#looks.get(key) ?? 0;
-    const isUnknown = submission.kind === 'rejected' && submission.problems.some(({ code }) => code === 'UnknownQueue');
-    // Once in any case: the queue may have come while this file was read.
-    if (!isUnknown || looks >= QUEUE_LOOKS_MAX || (looks > 0 && this.#taken.size === 1)) {
+    const isUnknown = submission.kind === 'rejected' && submission.problems.some(({ code }) => COMES_LATER.has(code));
+    // Once in any case: it may have come while this file was read.
+    if (!isUnknown || looks >= LOOKS_MAX || (looks > 0 && this.#taken.size === 1)) {
       this.#looks.delete(key);
       return false;
     }

@@ -43,6 +43,8 @@ CREATE TABLE IF NOT EXISTS pipeline (sha256 TEXT PRIMARY KEY, spec TEXT NOT NULL
 
 -- Patterns that runs have pinned (AdmittedPattern).
 CREATE TABLE IF NOT EXISTS pattern (rn INTEGER PRIMARY KEY, spec TEXT NOT NULL);
+-- What open-ended runs hand on (Inherited).
+CREATE TABLE IF NOT EXISTS inherited (rn INTEGER PRIMARY KEY, spec TEXT NOT NULL);
 -- Splitters whose map items split again: how many these are, and of how many the end is not known yet.
 CREATE TABLE IF NOT EXISTS pattern_join (
   rn INTEGER, splitter TEXT, branches INTEGER NOT NULL, missing INTEGER NOT NULL, PRIMARY KEY (rn, splitter)

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { PangolinError } from '@pangolin/contracts/errors';
 import { isTerminal, type Phase, type Reason } from '@pangolin/contracts/reasons';
-import type { AdmittedItem, AdmittedRun, When } from '@pangolin/contracts/run';
+import type { AdmittedItem, AdmittedRun, Inherited, When } from '@pangolin/contracts/run';
 import type { AdmittedPattern } from '@pangolin/contracts/pattern';
 import type { PipelineSpec } from '@pangolin/contracts/pipeline';
 import type { ProductRef } from '@pangolin/contracts/output';
@@ -111,7 +111,7 @@ export interface NewRun {
 }
 
 /** Changes whenever a table does (PRAGMA user_version). */
-const LAYOUT = 3;
+const LAYOUT = 4;
 /** Parsed pipelines that are kept at hand. */
 const PIPELINES_MAX = 100;
 
@@ -266,7 +266,13 @@ export class StateStore {
       run.pattern ? 1 : 0,
     );
     if (run.pattern) this.#run('INSERT INTO pattern VALUES (?, ?)', lastInsertRowid, JSON.stringify(run.pattern));
+    if (run.inherited) this.#run('INSERT INTO inherited VALUES (?, ?)', lastInsertRowid, JSON.stringify(run.inherited));
     return this.runByNumber(Number(lastInsertRowid));
+  }
+
+  inherited(rn: number): Inherited | undefined {
+    const row = this.#one('SELECT spec FROM inherited WHERE rn = ?', rn) as { spec: string } | undefined;
+    return row && (JSON.parse(row.spec) as Inherited);
   }
 
   addPipelines(pipelines: AdmittedRun['pipelines']): void {

@@ -100,6 +100,7 @@ const ctConsistency: readonly [number, number, readonly string[]][] = [
   [1, 8, [a, b, c]],
   [6, 8, [f, e, four]],
   [2, 5, [b, d]],
+  [6, 7, [f, 'b08693ec2e721597130641e8211e7eedccb4c26413963eee6c1e2ed16ffb1a5f', four]],
 ];
 
 test('the published proofs of the Certificate Transparency tree are made and verify', () => {
@@ -114,6 +115,83 @@ test('the published proofs of the Certificate Transparency tree are made and ver
     assert.deepEqual(consistencyProof(first, second, hashAtOf(leaves)), bytes(proof), `${first} to ${second}`);
     assert.equal(verifyConsistency(first, second, bytes(proof), rootAt(first), rootAt(second)), true);
   }
+});
+
+/** The ways in which the vectors of transparency-dev/merkle (testdata/inclusion, testdata/consistency) bend these proofs, by their names. */
+function bentProofs(
+  proof: readonly Buffer[],
+  roots: Readonly<Record<string, Buffer>>,
+  bit: number,
+): Record<string, Buffer[]> {
+  const flip = (hash: Buffer): Buffer => Buffer.from(hash.map((byte, at) => (at === 0 ? byte ^ (1 << bit) : byte)));
+  const named = Object.entries(roots).flatMap(([name, root]): [string, Buffer[]][] => [
+    [`preceding ${name}`, [root, ...proof]],
+    [`trailing ${name}`, [...proof, root]],
+  ]);
+  const whole = proof.length === 0 ? [] : [
+    ['empty proof', []],
+    ['truncated proof', proof.slice(0, -1)],
+    ['removed component', proof.toSpliced(proof.length >> 1, 1)],
+    ['preceding proof[0]', [proof[0]!, ...proof]],
+  ] as [string, Buffer[]][]; // prettier-ignore
+  return Object.fromEntries<Buffer[]>([
+    ...named,
+    ...whole,
+    ['preceding garbage', [Buffer.alloc(0), ...proof]],
+    ['trailing garbage', [...proof, Buffer.alloc(0)]],
+    ['inserted component', proof.toSpliced(proof.length >> 1, 0, hash(Buffer.of(0)))],
+    ...proof.map((each, at): [string, Buffer[]] => [`modified proof[${at}] bit ${bit}`, proof.with(at, flip(each))]),
+  ]);
+}
+
+test('whatever the published vectors bend about those proofs is refused', (t) => {
+  const leaves = ctLeaves.map((hex) => Buffer.from(hex, 'hex'));
+  const rootAt = (size: number): Buffer => Buffer.from(ctRoots[size - 1]!, 'hex');
+  const wrong = hash(Buffer.from('wrong'));
+  let count = 0;
+  const refused = (holds: boolean, name: string): void => {
+    assert.equal(holds, false, name);
+    count++;
+  };
+  for (const [index, size, hexes] of ctInclusion) {
+    const proof = hexes.map((hex) => Buffer.from(hex, 'hex'));
+    const [leaf, root] = [leafHash(leaves[index]!), rootAt(size)];
+    for (const [name, path] of Object.entries(bentProofs(proof, { root }, 3))) {
+      refused(verifyInclusion(index, size, leaf, path, root), `${index} of ${size}: ${name}`);
+    }
+    const [half, double] = [size / 2, size * 2];
+    for (const [name, args] of Object.entries({
+      'leafIdx - 1': [index - 1, size, leaf, root],
+      'leafIdx + 1': [index + 1, size, leaf, root],
+      'leafIdx ^ 2': [index ^ 2, size, leaf, root],
+      'treeSize / 2': [index, half, leaf, root],
+      'treeSize * 2': [index, double, leaf, root],
+      'wrong leaf': [index, size, wrong, root],
+      'empty root': [index, size, leaf, hash()],
+      'random root': [index, size, leaf, wrong],
+    } as Record<string, [number, number, Buffer, Buffer]>)) {
+      const [at, of, of1, of2] = args;
+      // Half of a tree of one is the tree of none; a path of no hash leads from a leaf to itself in any of those.
+      refused(verifyInclusion(at, of, of1, proof, of2), `${index} of ${size}: ${name}`);
+    }
+  }
+  for (const [first, second, hexes] of ctConsistency) {
+    const proof = hexes.map((hex) => Buffer.from(hex, 'hex'));
+    const [root1, root2] = [rootAt(first), rootAt(second)];
+    const what = (name: string): string => `${first} to ${second}: ${name}`;
+    for (const [name, path] of Object.entries(bentProofs(proof, { root1, root2 }, 4))) {
+      refused(verifyConsistency(first, second, path, root1, root2), what(name));
+    }
+    const sizes = { 'size1 - 1': [first - 1, second], 'size1 + 1': [first + 1, second], 'size1 ^ 2': [first ^ 2, second], 'size2 * 2': [first, second * 2], 'size2 / 2': [first, second / 2] }; // prettier-ignore
+    for (const [name, [from, to]] of Object.entries(sizes)) {
+      refused(verifyConsistency(from!, to!, proof, root1, root2), what(name));
+    }
+    refused(verifyConsistency(first, second, proof, wrong, root2), what('wrong root1'));
+    refused(verifyConsistency(first, second, proof, root1, wrong), what('wrong root2'));
+    if (first !== second) refused(verifyConsistency(first, second, proof, root2, root1), what('swapped roots'));
+  }
+  refused(verifyConsistency(0, 1, [], hash(), rootAt(1)), 'the empty tree first');
+  t.diagnostic(`${count} proofs`);
 });
 
 test('inclusion proofs are those of RFC 6962 for every leaf of every tree up to 40, and verify', () => {

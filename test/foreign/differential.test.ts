@@ -21,14 +21,16 @@ import {
   jcs,
   mth,
   noteLine,
+  ORIGIN,
   sealOf,
   sha,
+  signNote,
   trustOf,
   type Files,
   type Json,
   type SealBend,
 } from '../verify/forge.ts';
-import { forgeToken } from '../verify/forge-token.ts';
+import { forgeToken, type Bend } from '../verify/forge-token.ts';
 import { base64FieldMutants, fileMutants, payloadMutants } from '../verify/generic-mutants.ts';
 import type { Mutant } from '../verify/harness.ts';
 import { byteMutants } from '../verify/json-mutants.ts';
@@ -180,7 +182,7 @@ function* keyless(): Generator<Mutant> {
 function* honest(): Generator<readonly [string, Files]> {
   yield ['as it is', stamped];
   const events = plain.get(EVENTS)!;
-  const signature = Buffer.from(sealIn(plain).dsseEnvelope.signatures[0].sig as string, 'base64');
+  const signature = signatureIn(plain);
   const form = (bend: SealBend): Files =>
     new Map(plain).set(SEAL, sealOf(keys, events, { signature: () => signature, file: stamp(token), ...bend }));
   for (const [index, logSize] of [[3, 4], [7, 8], [3, 300], [299, 300]] as const) yield [`entry ${index} of ${logSize}`, form({ index, logSize })]; // prettier-ignore
@@ -238,6 +240,56 @@ test('each of them can refuse', { skip }, async () => {
     assert.equal(await exitOf(files, trusting(true)), 1, name);
     for (const [judge, accepts] of judges(true)) assert.ok(!accepts(files), `${judge}: ${name}`);
   }
+});
+
+const entryOf = (seal: Json): Json => seal.verificationMaterial.tlogEntries[0];
+const noteOf = (seal: Json): Json => entryOf(seal).inclusionProof.checkpoint;
+/** As a bundle with another checkpoint text, signed by the log or not. */
+const retold = (edit: (text: string) => string, line = (text: string): string => signNote(keys.log, text)) =>
+  withSeal(stamped, (seal) => {
+    const text = edit((noteOf(seal).envelope as string).split('\n\n')[0]!.concat('\n'));
+    noteOf(seal).envelope = `${text}\n${line(text)}`;
+  });
+
+/** The cases of sigstore-conformance's `bundle-verify` that can be put to a bundle of ours, by their names there. */
+const conformance: Readonly<Record<string, () => Files>> = {
+  'checkpoint-bad-keyhint': () =>
+    retold((text) => text, (text) => noteLine(ORIGIN, Buffer.alloc(4), sign(null, Buffer.from(text), keys.log.privateKey))),
+  'checkpoint-wrong-roothash': () => retold((text) => text.replace(/[^\n]+\n$/, `${Buffer.alloc(32, 7).toString('base64')}\n`)),
+  'checkpoint-no-matching-origin': () => retold((text) => text.replace(ORIGIN, '')),
+  'checkpoint-two-sigs-one-invalid': () =>
+    retold((text) => text, (text) => `${signNote(keys.log, text)}${signNote(ed25519(), text)}`),
+  'checkpoint-invalid-signature': () => retold((text) => text, (text) => signNote(keys.log, `${text}x`)),
+  'inclusion-proof-mismatch': () => withSeal(stamped, (seal) => entryOf(seal).inclusionProof.hashes.reverse()),
+  'log-index-negative': () => withSeal(stamped, (seal) => (entryOf(seal).inclusionProof.logIndex = entryOf(seal).logIndex = '-1')),
+  'tlog-entry-duplicate': () => withSeal(stamped, ({ verificationMaterial: { tlogEntries } }) => tlogEntries.push(tlogEntries[0])),
+  'unknown-version': () => withSeal(stamped, (seal) => (seal.mediaType = seal.mediaType.replace('v0.3', 'v0.9'))),
+  'root-certificate-in-bundle': () =>
+    withSeal(stamped, ({ verificationMaterial: material }) => {
+      const rawBytes = new X509Certificate(authority.rootPem).raw.toString('base64');
+      material.x509CertificateChain = { certificates: [{ rawBytes }] };
+    }),
+  'dsse-mismatched-envelope': () =>
+    withSeal(stamped, (seal) => (seal.dsseEnvelope = sealIn(tell(keys, 'run-2').files).dsseEnvelope)),
+  'dsse-mismatched-signature': () =>
+    withSeal(stamped, ({ dsseEnvelope }) => (dsseEnvelope.signatures = sealIn(tell(keys, 'run-2').files).dsseEnvelope.signatures)),
+  'dsse-two-signatures': () => withSeal(stamped, ({ dsseEnvelope: { signatures } }) => signatures.push(signatures[0])),
+  'rekor2-timestamp-payload-mismatch': () => withToken({ imprintOf: Buffer.from('another') }),
+  'rekor2-timestamp-outside-validity': () => withToken({ genTime: '20200101000000Z' }),
+  'rekor2-timestamp-expired-chain': () => withToken({ genTime: '20500101000000Z' }),
+  'rekor2-timestamp-with-root': () =>
+    withToken({ certificates: (signer) => [signer, new X509Certificate(authority.rootPem).raw].sort(Buffer.compare) }),
+  'rekor2-timestamp-untrusted-embedded-cert': () => {
+    using alike = makeAuthority();
+    return withSeal(stamped, stamp(forgeToken(alike, signatureIn(stamped))));
+  },
+}; // prettier-ignore
+const signatureIn = (files: Files): Buffer =>
+  Buffer.from(sealIn(files).dsseEnvelope.signatures[0].sig as string, 'base64');
+const withToken = (bend: Bend): Files => withSeal(stamped, stamp(forgeToken(authority, signatureIn(stamped), bend)));
+
+test('what sigstore-conformance has clients refuse, we refuse', async () => {
+  for (const [name, make] of Object.entries(conformance)) assert.equal(await exitOf(make(), trusting(true)), 1, name);
 });
 
 /**

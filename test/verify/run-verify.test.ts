@@ -28,6 +28,8 @@ before(async () => {
   for (const [role, known] of Object.entries(without)) {
     await writeFile(at(`without-${role}.json`), JSON.stringify(trustOf(known)));
   }
+  const gone = { type: 's3-object-lock', bucket: 'gone', region: 'us-east-1', endpoint: 'http://127.0.0.1:1', minRetentionDays: 1 }; // prettier-ignore
+  await writeFile(at('dead.json'), JSON.stringify(trustOf(keys, (trust) => (trust.anchors = [gone]))));
   await writeFile(at('broken.json'), JSON.stringify(trustOf(keys)).slice(1));
   await writeFile(at('wrong.json'), JSON.stringify(trustOf(keys, (trust) => (trust.signers[0].keyid = 'x'))));
 });
@@ -74,6 +76,13 @@ const cases: readonly [string, () => string[], number, RegExp][] = [
     /not the one of its public key/,
   ],
   ['a trust file that is not there', () => [at('bundle.json'), '--trust', at('none.json')], 2, /cannot be read/],
+  [
+    'an anchor that was asked for and does not answer',
+    () => [at('bundle.json'), '--trust', at('dead.json'), '--anchor', 'live'],
+    4,
+    /^INCOMPLETE[^]*– [^]*It cannot be checked because gone gave no answer \(/,
+  ],
+  ['that anchor, not asked for', () => [at('bundle.json'), '--trust', at('dead.json')], 0, /^VERIFIED/],
   ['a bundle that is not there', () => [at('none.json')], 2, /no bundle at/],
   ['no bundle', () => [], 2, /name one bundle/],
   ['two bundles', () => ['a', 'b'], 2, /name one bundle/],

@@ -57,7 +57,7 @@ export class Context {
   heads: HeadSpacing | undefined;
   /** Time stamps of trusted authorities. */
   timestamps = 0;
-  /** The trust file lacks a key that something is signed with. */
+  /** Something that a check needs was not to be had: a key that the trust file lacks, an anchor that did not answer. */
   lacking = false;
   witnessed = false;
   anchored = false;

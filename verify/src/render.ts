@@ -15,7 +15,7 @@ const verdicts: Readonly<Record<Report['verdict'], string>> = {
 
 export function renderReport(report: Report): string {
   const titles = new Map((report.item ? proofChecks : checks).map(({ id, title }) => [id, title]));
-  const lines = [headline(report), ''];
+  const lines = [verdicts[report.verdict], ''];
   if (report.run) lines.push(...runLines(report.run), '');
   if (report.item) {
     const { id, run, origin, outcome, attempts } = report.item;
@@ -36,13 +36,6 @@ export function renderReport(report: Report): string {
     lines.push(`  ${observer.padEnd(10)} ${printable(statement)}`);
   }
   return `${lines.join('\n')}\n`;
-}
-
-/** What was asked for and could not be done is not left to the lines below, where a reader in a hurry does not look. */
-function headline({ verdict, findings }: Report): string {
-  return verdict === 'verified' && findings.some(({ code }) => code === 'anchor-unreachable')
-    ? 'VERIFIED, but an anchor that you asked for could not be checked: see the lines with –. Everything else holds.'
-    : verdicts[verdict];
 }
 
 function runLines(run: NonNullable<Report['run']>): string[] {

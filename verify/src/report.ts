@@ -60,7 +60,6 @@ export type FindingCode =
   | 'quorum-not-met'
   | 'witness-unknown'
   | 'anchor-not-checked'
-  | 'anchor-unreachable'
   | 'anchor-foreign-version'
   | 'equivocation'
   | 'key-expired'
@@ -107,7 +106,7 @@ export interface Fact {
 
 export interface Report {
   readonly schema: typeof REPORT_SCHEMA;
-  /** `incomplete`: nothing is wrong, but the run is not sealed, no trust file was given, or it lacks a key. */
+  /** `incomplete`: nothing is wrong, but the run is not sealed, no trust file was given, it lacks a key, or an anchor that was asked for did not answer. */
   readonly verdict: 'verified' | 'failed' | 'incomplete';
   /** The class of the first check that failed. */
   readonly failure?: Failure;

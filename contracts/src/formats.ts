@@ -38,7 +38,7 @@ const formats: Readonly<Record<string, Format>> = {
   },
   [HOST_PATTERN]: {
     what: 'a host',
-    hint: 'Write host.example, *.host.example or host.example:8443, without a scheme.',
+    hint: 'Write host.example, *.host.example or host.example:8443, without a scheme; names of other scripts in their xn-- form.',
   },
   [IMAGE_PATTERN]: { what: 'an image reference', hint: 'Write registry/name:tag or registry/name@sha256:….' },
   [LOCK_PATTERN]: { what: 'a lock name', hint: 'Locks have 1 to 512 characters and no control characters.' },

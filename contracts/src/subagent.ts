@@ -69,7 +69,12 @@ export const Subagent = Type.Object(
           executables: Type.Optional(
             Type.Array(Type.String({ pattern: '^[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}$' }), { maxItems: 100 }),
           ),
-          gitHistory: Type.Optional(Type.Boolean({ description: 'More than the one commit of the workspace.' })),
+          gitHistory: Type.Optional(
+            Type.Boolean({
+              description:
+                'More than the one commit that a workspace comes with; a block before the agent fetches or makes it.',
+            }),
+          ),
         },
         {
           ...closed,

@@ -83,6 +83,10 @@ function checkSubagent(spec: SpecOf<'subagent'>, at: string): Finding[] {
     const message = 'the subagent gives a model and a level';
     findings.push({ path: `${at}/level`, code: 'GivenTwice', message, hint: 'Keep one of them.', at: 'key' });
   }
+  if (spec.runtime.kind === 'claude-code' && /^(fast|standard|max)$/.test(spec.model ?? '')) {
+    const message = `${show(spec.model)} is a level, and no model`;
+    findings.push({ path: `${at}/model`, code: 'InvalidValue', message, hint: `Write \`level: ${spec.model}\`.` });
+  }
   if (spec.tools && spec.runtime.kind !== 'claude-code') {
     const message = `the runtime ${spec.runtime.kind} cannot be told which tools it has`;
     findings.push({ path: `${at}/tools`, code: 'InvalidValue', message, hint: 'Leave `tools` out.', at: 'key' });

@@ -34,6 +34,13 @@ const rows: readonly (readonly [
   ['another runtime', 'subagent', 'Subagent', '{ runtime: { kind: gpt } }', /\/spec\/runtime\/kind/],
   ['a command runtime without a command', 'subagent', 'Subagent', '{ runtime: { kind: command } }', /command/],
   [
+    'a level for a model',
+    'subagent',
+    'Subagent',
+    '{ runtime: { kind: claude-code }, model: max }',
+    /^4 InvalidValue \/spec\/model "max" is a level, and no model$/,
+  ],
+  [
     'a model and a level',
     'subagent',
     'Subagent',

@@ -11,11 +11,17 @@ import { readClientHello } from '@pangolin/controller/egress/client-hello';
 import { parseDestination } from '@pangolin/controller/egress/policy';
 import { Resolver } from '@pangolin/controller/egress/resolver';
 
-const allow = ['example.org', '*.pkg.test', 'db.test:5433', '93.184.216.34', '*.port.test:8443'];
-const allowed: readonly [string, boolean][] = [
+const allow = ['xn--exmple-cua.org', 'example.org', '*.pkg.test', 'db.test:5433', '93.184.216.34', '*.port.test:8443'];
+/** Undefined: that is no destination. */
+const allowed: readonly [string, boolean | undefined][] = [
   ['example.org:443', true],
   ['example.org:80', true],
   ['EXAMPLE.org.:443', true],
+  ['xn--exmple-cua.org:443', true],
+  ['XN--EXMPLE-CUA.ORG.:443', true],
+  ['example.org..:443', undefined],
+  ['exämple.org:443', undefined],
+  ['example。org:443', undefined],
   ['example.org:22', false],
   ['www.example.org:443', false],
   ['notexample.org:443', false],
@@ -34,8 +40,7 @@ const allowed: readonly [string, boolean][] = [
 for (const [destination, expected] of allowed) {
   test(`${destination} is ${expected ? '' : 'not '}allowed`, () => {
     const parsed = parseDestination(destination);
-    assert.ok(parsed);
-    assert.equal(isAllowed(parsed, { allow }), expected);
+    assert.equal(parsed && isAllowed(parsed, { allow }), expected);
   });
 }
 

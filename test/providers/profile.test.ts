@@ -1,12 +1,17 @@
 /** One profile: what is asked for is enforced as it was asked, or the item is refused by the name of the field. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
 import { isPangolinError } from '@pangolin/contracts/errors';
 import { readRun } from '@pangolin/contracts/read-run';
 import { unmet } from '@pangolin/controller/providers/checks';
+import { enforcedSandbox as onFargate } from '@pangolin/controller/providers/fargate-task';
+import { createProcessProvider } from '@pangolin/controller/providers/process';
 import { createDockerProvider, type DockerEngine } from '@pangolin/controller/providers/docker';
 import { containerOptions } from '@pangolin/controller/providers/docker-container';
-import type { SandboxRequest } from '@pangolin/controller/providers/provider';
+import type { ComputeProvider, SandboxRequest } from '@pangolin/controller/providers/provider';
 
 const engine: DockerEngine = { runtimes: ['runc', 'runsc'], seccomp: true };
 const docker = createDockerProvider({ deployment: 'd', image: 'i', engine });
@@ -20,6 +25,50 @@ const honoured: readonly SandboxRequest[] = [
 for (const asked of honoured) {
   test(`docker honours ${JSON.stringify(asked)}`, () => assert.equal(unmet(asked, docker.enforce(asked)), undefined));
 }
+
+const stateDir = mkdtempSync(join(tmpdir(), 'pangolin-profile-'));
+after(() => rmSync(stateDir, { recursive: true }));
+const plain = createProcessProvider({ stateDir, deployment: 'd' });
+
+/** The field by whose name a backend refuses what is asked of it; undefined when it honours it. */
+function refusal(enforce: ComputeProvider['enforce'], asked: SandboxRequest): string | undefined {
+  try {
+    return unmet(asked, enforce(asked));
+  } catch (error) {
+    assert.ok(isPangolinError(error, 'UNSUPPORTED'), String(error));
+    return (error.details as { field: string }).field;
+  }
+}
+
+/** Every field of a profile, and whether a plain process and a Fargate task can be held to it. */
+const fields: readonly (readonly [asked: SandboxRequest, process: boolean, fargate: boolean])[] = [
+  [{ network: 'open' }, true, true],
+  [{ network: { allow: ['example.org'] } }, false, false],
+  [{ rootfs: 'read-only' }, false, true],
+  [{ rootfs: 'writable' }, false, false],
+  [{ user: 'separate' }, false, true],
+  [{ capabilities: 'none' }, false, false],
+  [{ seccomp: 'default' }, false, false],
+  [{ memoryBytes: 2 ** 30 }, false, true],
+  [{ cpuMillis: 500 }, false, true],
+  [{ pids: 100 }, false, false],
+  [{ diskBytes: 2 ** 30 }, false, false],
+  [{ runtime: 'runc' }, false, false],
+];
+for (const [asked, process, fargate] of fields) {
+  const [field] = Object.keys(asked);
+  test(`${JSON.stringify(asked)} is honoured, or refused by its name: processes, Fargate`, () => {
+    assert.equal(
+      refusal((request) => plain.enforce(request), asked),
+      process ? undefined : field,
+    );
+    assert.equal(refusal(onFargate, asked), fargate ? undefined : field);
+  });
+}
+
+test('a Fargate task is never promised to be without a network', () => {
+  assert.equal(refusal(onFargate, { network: 'none' }), 'network');
+});
 
 test('docker refuses a runtime that its engine does not have, by name', () => {
   assert.throws(

@@ -51,6 +51,10 @@ test('what the subagent requires is looked for before anything runs', async () =
   assert.equal(printed, '');
   const there = await start(sh('echo ran', { contextRequires: { paths: ['README.md'], executables: ['sh'] } }));
   assert.equal(there.printed, 'ran');
+  const commit = script('git -c user.name=x -c user.email=x commit -q --allow-empty -m second');
+  const history = sh('echo ran', { contextRequires: { gitHistory: true } });
+  const made = await run({ blocks: [commit, agent], files: { 'README.md': 'read' }, params, subagent: history });
+  assert.equal(made.printed, 'ran', made.output.message);
 });
 
 test('env bundles reach the kinds of blocks that they are for, and the later one wins', async () => {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { isPangolinError } from '@pangolin/contracts/errors';
 import { createProcessProvider } from '@pangolin/controller/providers/process';
+import type { SandboxRequest } from '@pangolin/controller/providers/provider';
 import { parseIdentity } from '@pangolin/controller/providers/process-table';
 import { workBase } from '@pangolin/controller/providers/process-worker';
 import { conformance, ended, observeOne, written } from './conformance.ts';
@@ -79,11 +80,16 @@ describe('the process provider', () => {
     assert.equal(bench.provider.enforce({ network: 'open' }).network, 'open');
   });
 
-  for (const request of [{ memoryBytes: 2 ** 30 }, { cpuMillis: 500 }, { image: 'node:24' }]) {
-    it(`refuses ${Object.keys(request).join()} by name`, () => {
+  const refused: readonly (readonly [string, SandboxRequest])[] = [
+    ['resources.memory', { memoryBytes: 2 ** 30 }],
+    ['resources.cpu', { cpuMillis: 500 }],
+    ['image', { image: 'node:24' }],
+  ];
+  for (const [field, request] of refused) {
+    it(`refuses ${field} by its name in the Run spec`, () => {
       assert.throws(
         () => bench.provider.enforce(request),
-        (error) => isPangolinError(error, 'UNSUPPORTED') && error.message.includes(Object.keys(request).join()),
+        (error) => isPangolinError(error, 'UNSUPPORTED') && error.message.startsWith(`\`${field}\`: `),
       );
     });
   }

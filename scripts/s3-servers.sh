@@ -2,6 +2,7 @@
 # The S3 servers of the storage tests, on loopback: Ceph RGW, Ceph RGW on dbstore (which lies), and moto.
 #
 #   scripts/s3-servers.sh up      installs and starts what is missing, then prints the PANGOLIN_TEST_* lines
+#   scripts/s3-servers.sh provision    installs what is missing and starts nothing
 #   scripts/s3-servers.sh down    stops them
 #   scripts/s3-servers.sh rgw-admin …    radosgw-admin of the running Ceph RGW; users of tests are made with it
 #   scripts/s3-servers.sh python …       python3 of the root file system, where moto is
@@ -31,6 +32,10 @@ mirror() {
 }
 
 provision() {
+  mkdir -p "$cache"
+  # One at a time. The servers must not inherit the lock: see start.
+  exec 9>"$cache/s3-servers.lock"
+  flock 9
   if [ -e "$rootfs/.complete" ]; then return; fi
   if [ "$(id -u)" != 0 ]; then
     say 'making the root file system needs root'
@@ -40,7 +45,6 @@ provision() {
     apt-get update -qq >&2
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mmdebstrap >&2
   fi
-  mkdir -p "$cache"
   rm -rf "$rootfs"
   say 'making the root file system of the servers (minutes, once)'
   # Unstable's Release file may be past its Valid-Until on a mirror that is a snapshot.
@@ -92,10 +96,6 @@ ensure() {
 }
 
 up() {
-  mkdir -p "$cache"
-  # One at a time. The servers must not inherit the lock: see start.
-  exec 9>"$cache/s3-servers.lock"
-  flock 9
   provision
   local rgw='bash /rgw-up.sh "$@" && echo ready && exec sleep infinity'
   ensure rgw "$rgw_port" '^ready$' bash -c "$rgw" bash rados /data "$rgw_port" "$((rgw_port + 2))"
@@ -126,11 +126,12 @@ rgw_admin() {
 
 case "${1:-}" in
   up) up ;;
+  provision) provision ;;
   rgw-admin) shift; rgw_admin "$@" ;;
   python) shift; chroot "$rootfs" python3 "$@" ;;
   down) down ;;
   *)
-    echo 'usage: s3-servers.sh up|down|rgw-admin …|python …' >&2
+    echo 'usage: s3-servers.sh up|provision|down|rgw-admin …|python …' >&2
     exit 2
     ;;
 esac

@@ -197,8 +197,8 @@ for (const [what, items, expected] of refused) {
   test(`refused: ${what}`, async () => assert.match(await problems(items), expected));
 }
 
-const mapReduce = (product: object, map: object, reduce: object): AdmittedQueue => {
-  const pattern = { 'map-reduce': { split: { map, product, reduce } } };
+/** A queue with that pattern, as it is admitted. */
+const queueOf = (pattern: object): AdmittedQueue => {
   const file = {
     apiVersion: 'pangolin.dev/v1',
     kind: 'Queue',
@@ -210,6 +210,9 @@ const mapReduce = (product: object, map: object, reduce: object): AdmittedQueue 
   return read.queue;
 };
 
+const mapReduce = (product: object, map: object, reduce: object): AdmittedQueue =>
+  queueOf({ 'map-reduce': { split: { map, product, reduce } } });
+
 test('a gap in what a queue will make of an item is told when the run is submitted', async () => {
   const splitter = { id: 's', role: 'split', subagentShape: 'count' };
   const queue = mapReduce({ kind: 'patch' }, { subagentShape: 'check' }, { pipeline: script });
@@ -218,6 +221,59 @@ test('a gap in what a queue will make of an item is told when the run is submitt
     /^EdgeMissing \/items\/0\/role "s\.1" lacks the input "patch"[^]*EdgeUndeclared \/items\/0\/role the shape "check" of "s\.1" takes no input "part"/,
   );
 });
+
+const proposed = { ...edit, id: 'p', role: 'draft' };
+const of = (source: string, path?: string): object => {
+  const select = path === undefined ? { kind: 'patch' } : { kind: 'output', path };
+  return { from: source, select };
+};
+const plain = { pipeline: script };
+const good = { subagentShape: 'check', needs: { patch: of('proposal') } };
+const quorumOf = (more: object): object => ({
+  quorum: { draft: { approve: 1, reviewers: [good], commit: good, ...more } },
+});
+const gaps: readonly (readonly [string, readonly object[], object, RegExp | undefined])[] = [
+  ['a quorum without one', [proposed], quorumOf({ revise: { ...plain, subagentShape: 'edit' } }), undefined],
+  [
+    'a reviewer',
+    [proposed],
+    quorumOf({ reviewers: [good, { subagentShape: 'check' }] }),
+    /^EdgeMissing \/items\/0\/role "p\.review\.2" lacks the input "patch"/,
+  ],
+  [
+    'what reviewers yield for the commit',
+    [proposed],
+    quorumOf({ commit: { ...good, needs: { patch: of('proposal'), part: of('reviews', 'n.json') } } }),
+    /^EdgeTypeMismatch \/items\/0\/role inputs\/part-1 of "p\.commit" takes data\/count/,
+  ],
+  [
+    'a revision for its reviewers',
+    [proposed],
+    quorumOf({ revise: { subagentShape: 'count' } }),
+    /^EdgeTypeMismatch \/items\/0\/role inputs\/patch of "p\.revise\.1\.review\.1" takes dev\/patch, and "p\.revise\.1" \(count\)/,
+  ],
+  [
+    'a fix, for the check after it and what is behind that',
+    [
+      { ...edit, id: 'a' },
+      { id: 'g', role: 'gate', subagentShape: 'check', needs: { patch: from('a') } },
+      { id: 'z', subagentShape: 'check', needs: { patch: from('a') } },
+    ],
+    {
+      pipeline: {
+        gates: { gate: { onRed: 'spawn-fix', attempts: 1, replaces: 'patch', fix: { subagentShape: 'count' } } },
+      },
+    },
+    /"g\.check\.1" takes dev\/patch, and "g\.fix\.1" \(count\)[^]*"z" takes dev\/patch, and "g\.fix\.1" \(count\)/,
+  ],
+];
+for (const [what, items, pattern, expected] of gaps) {
+  test(`a gap in what a pattern appends is told when the run is submitted: ${what}`, async () => {
+    const told = await problems(items, queueOf(pattern));
+    if (expected) assert.match(told, expected);
+    else assert.equal(told, '');
+  });
+}
 
 const bad: readonly (readonly [what: string, spec: object, expected: RegExp])[] = [
   ['no effects', {}, /effects/],

@@ -149,7 +149,9 @@ export function settleDependents(pass: Pass, source: ItemRow, run: RunRow): void
           pass,
           item,
           run,
-          phase === 'done' ? `${id} succeeded, and it waits for a failure` : `${id} did not succeed`,
+          edge.rule === 'failed'
+            ? `${id} ${phase === 'done' ? 'succeeded' : `was ${phase}`}, and it waits for a failure`
+            : `${id} did not succeed`,
         );
         ended.push({ iid: item.iid, id: item.item_id, phase: 'skipped' });
       }

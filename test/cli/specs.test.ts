@@ -3,8 +3,11 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { canonicalBytes } from '@pangolin/contracts/canonical';
 import { actorOfSubmission, submissionName } from '@pangolin/contracts/submission';
 import { encodeSegment } from '@pangolin/contracts/ids';
+import { openStore } from '@pangolin/storage/open';
+import { registerThing } from '@pangolin/storage/registry';
 import { exampleStorage, pangolin, root, StorageFolder, tempDir } from './harness.ts';
 
 const PIPELINE = `apiVersion: pangolin.dev/v1
@@ -36,6 +39,36 @@ test('validate shows the line with a caret, or lists the problems as JSON', asyn
   const { ok, problems } = JSON.parse(json.stdout) as { ok: boolean; problems: { line: number; code: string }[] };
   assert.deepEqual([json.code, ok], [2, false]);
   assert.ok(problems.some(({ line, code }) => line === 3 && code === 'UnknownField'));
+});
+
+test('validate holds a file to the shapes of a storage, as admission does', async () => {
+  const storage = new StorageFolder();
+  const store = await openStore(storage.dir);
+  const run = { blocks: [{ kind: 'script', command: 'make' }] };
+  const shapes = {
+    'x.split': { effects: 'pure', pipeline: run, products: { outputs: { parts: 'x/csv' } } },
+    'x.sum': { effects: 'pure', pipeline: run, needs: { part: { type: 'x/csv' } }, inputs: { required: ['by'] } },
+  };
+  for (const [name, spec] of Object.entries(shapes))
+    await registerThing(store, 'shape', name, canonicalBytes(spec), 'human:ada', 0);
+  const check = async (path: string, shape: string, inputs: object): Promise<readonly [number | null, string]> => {
+    const part = { from: 's', select: { kind: 'output', path } };
+    const items = [
+      { id: 's', subagentShape: 'x.split' },
+      { id: 'm', subagentShape: shape, needs: { part }, inputs },
+    ];
+    const input = JSON.stringify({ id: 'r', items }, null, 1);
+    const { code, stdout } = await pangolin(['--storage', storage.dir, 'orch', 'validate', '-', '-o', 'json'], {
+      input,
+    });
+    const { problems = [] } = JSON.parse(stdout) as { problems?: { code: string; path: string; line: number }[] };
+    assert.ok(problems.every(({ line }) => line > 1));
+    return [code, problems.map((each) => `${each.code} ${each.path}`).join()];
+  };
+  assert.deepEqual(await check('parts', 'x.sum', { by: 1 }), [0, '']);
+  assert.deepEqual(await check('other', 'x.sum', { by: 1 }), [2, 'EdgeTypeMismatch /items/1/needs/part']);
+  assert.deepEqual(await check('parts', 'x.sum', {}), [2, 'InputSchemaMismatch /items/1/inputs']);
+  assert.deepEqual(await check('parts', 'x.smu', {}), [2, 'NotRegistered /items/1/subagentShape']);
 });
 
 test('a pipeline is validated, registered once per content, listed and shown', async () => {

@@ -5,7 +5,7 @@ import { show } from '@pangolin/contracts/formats';
 import { located } from '@pangolin/contracts/located';
 import type { Existing } from '@pangolin/contracts/graph';
 import { readExtension } from '@pangolin/contracts/read-extension';
-import type { ItemPointers, NormalisedItem, OwnField, PinnedField } from '@pangolin/contracts/read-items';
+import type { NormalisedItem } from '@pangolin/contracts/read-items';
 import type { AdmittedQueue } from '@pangolin/contracts/queue';
 import { readRun, type ReadRun } from '@pangolin/contracts/read-run';
 import type {
@@ -14,13 +14,12 @@ import type {
   Extension,
   Inherited,
   PinnedWorkspace,
-  Pins,
   Workspace,
 } from '@pangolin/contracts/run';
 import type { Problem } from '@pangolin/contracts/status';
-import { defaultPipeline, pinAgent, type Report } from './agent.ts';
-import { checkEdges, checkShaped, networkOf, pinInterface } from './shape.ts';
-import { ThingPins } from './things.ts';
+import { pinRegistered, tellInto, type Places, type RegisteredPins } from '@pangolin/storage/pins/registered';
+import { checkEdges } from '@pangolin/storage/pins/shape';
+import { ThingPins } from '@pangolin/storage/pins/things';
 import { patternEdges } from './pattern-edges.ts';
 import { admitPattern, checkRoles } from './admit-pattern.ts';
 import { packWorkspace, type PackedWorkspace, type WorkspaceContext } from './workspace.ts';
@@ -146,8 +145,6 @@ export async function admitExtension(
 const inWorkspace = (item: AdmittedItem, { workspace }: Partial<Inherited> = {}): AdmittedItem =>
   item.executor === 'dispatch' && !item.workspace && workspace ? { ...item, workspace } : item;
 
-type Places = ItemPointers & { readonly template?: true };
-
 async function pinItems(
   normalised: readonly NormalisedItem[],
   at: Places,
@@ -156,62 +153,15 @@ async function pinItems(
   findings: Finding[],
 ): Promise<AdmittedItem[]> {
   const items: AdmittedItem[] = [];
-  const refused = new Set<string>();
-  // What several items take from one place of the file is said once.
-  const report = (path: string, refusal: Omit<Finding, 'path'>): void => {
-    if (refused.has(path) || findings.length >= PROBLEMS_MAX) return;
-    refused.add(path);
-    findings.push({ path, ...refusal });
-  };
+  const report = tellInto(findings);
   for (const [index, item] of normalised.entries()) {
     if (findings.length >= PROBLEMS_MAX) break;
-    const pinned = await pinRegistered(item, pins, at.template === true, (field, refusal, place = '') => {
-      const rest = typeof place === 'number' ? `/${place}` : place;
-      report(isOwn(field) ? at.own(index, field, rest) : at.item(index, field) + rest, refusal);
-    });
+    const pinned = await pinRegistered(item, index, at, pins, report);
     const workspace = item.workspace && (await workspaces.pin(item.workspace));
     if (workspace?.ok === false) report(at.item(index, 'workspace'), workspace.refusal);
     if (pinned && workspace?.ok !== false) items.push(admitItem(item, pinned, workspace?.workspace));
   }
   return items;
-}
-
-const isOwn = (field: PinnedField | OwnField): field is OwnField =>
-  field === 'inputs' || field === 'needs' || field === 'network';
-
-type RegisteredPins = Pick<AdmittedItem, 'pipeline' | 'network' | keyof Pins>;
-
-/** What the item names of the registry; undefined exactly when something was reported. */
-async function pinRegistered(
-  item: NormalisedItem,
-  pins: ThingPins,
-  isTemplate: boolean,
-  tell: Report,
-): Promise<RegisteredPins | undefined> {
-  if (item.executor === 'approval') return {};
-  let refused = false;
-  const report: Report = (...args) => {
-    refused = true;
-    const [field, ...rest] = args;
-    tell(field === 'subagent' && item.subagent === undefined ? 'subagentShape' : field, ...rest);
-  };
-  const { shape, subagent: agent } = await pinInterface(item, pins, report);
-  const written = item.pipeline ?? shape?.spec.pipeline ?? (agent && defaultPipeline(agent.spec));
-  const pipeline = written === undefined ? undefined : await pins.pipeline(written);
-  if (pipeline?.ok === false) report(item.pipeline === undefined ? 'subagentShape' : 'pipeline', pipeline.refusal);
-  if (!refused && pipeline === undefined) report('subagentShape', nothingToRun(item));
-  if (refused || pipeline?.ok !== true) return undefined;
-  // The agent of the shape is for the pipelines that have a place for one.
-  const isWanted = item.subagent !== undefined || pipeline.spec.blocks.some(({ kind }) => kind === 'agent');
-  const subagent = isWanted ? agent : undefined;
-  if (shape) checkShaped(item, shape, isTemplate, report);
-  const rest = await pinAgent(item, subagent, pipeline.spec, shape, pins, report);
-  return refused ? undefined : { pipeline: pipeline.pin, ...rest, ...networkOf(item, shape) };
-}
-
-function nothingToRun({ id, subagentShape }: NormalisedItem): Omit<Finding, 'path'> {
-  const message = `the shape ${show(subagentShape)} of ${show(id)} has no pipeline and no subagent, and neither has the item`;
-  return { code: 'MissingPipeline', message, hint: 'Write `subagent: NAME` or `pipeline: …` in the item.' };
 }
 
 function admitItem(item: NormalisedItem, pins: RegisteredPins, workspace: PinnedWorkspace | undefined): AdmittedItem {

@@ -7,9 +7,8 @@ import type { Shape } from '@pangolin/contracts/shape';
 import type { Subagent } from '@pangolin/contracts/subagent';
 import { DEFAULT_PROMPT, missingIn } from '@pangolin/contracts/template';
 import type { SpecOf } from '@pangolin/contracts/things';
-import type { Refusal } from './refusal.ts';
 import type { PinnedThing } from './shape.ts';
-import type { ThingPins } from './things.ts';
+import type { Refusal, ThingPins } from './things.ts';
 
 /** A field of the item, or a place in it: an entry of a list, or a pointer. */
 export type Report = (field: PinnedField | OwnField, refusal: Refusal, place?: number | string) => void;

@@ -8,9 +8,12 @@ import type { PipelineSpec } from '@pangolin/contracts/pipeline';
 import type { NamedShape } from '@pangolin/contracts/edges';
 import type { AdmittedItem, Inherited, Pin } from '@pangolin/contracts/run';
 import { isSpec, nounOf, type SpecOf, type ThingKind } from '@pangolin/contracts/things';
-import type { ObjectStore } from '@pangolin/storage/object-store';
-import { listThings, resolveThing, thingBytes } from '@pangolin/storage/registry';
-import type { Refusal } from './refusal.ts';
+import type { Finding } from '@pangolin/contracts/explain';
+import type { ObjectStore } from '../object-store.ts';
+import { listThings, resolveThing, thingBytes } from '../registry.ts';
+
+/** Why something is not pinned. Its place is that of what names it. */
+export type Refusal = Omit<Finding, 'path'>;
 
 export type Pinned<K extends ThingKind> =
   | { readonly ok: true; readonly pin: Pin; readonly spec: SpecOf<K> }

@@ -87,7 +87,11 @@ export const networkOf = (
   shape?.spec.effects === 'pure' && item.network === undefined ? { network: 'none' } : {};
 
 /** Edges between the items of one file. Sources that it does not hold are looked at when it is applied. */
-export function checkEdges(items: readonly AdmittedItem[], at: ItemPointers, pins: ThingPins): Finding[] {
+export function checkEdges(
+  items: readonly Pick<AdmittedItem, 'id' | 'needs' | 'shape'>[],
+  at: ItemPointers,
+  pins: ThingPins,
+): Finding[] {
   const byId = new Map(items.map((item) => [item.id, item]));
   const shapeOf = (id: string): NamedShape | undefined => pins.shapeOf(byId.get(id)?.shape);
   return items.flatMap((item, index) => {

@@ -59,6 +59,14 @@ const Fargate = Type.Object(
   closed,
 );
 
+/** Of whoever vouches from outside. */
+const OutsideTimeout = Type.Optional(
+  Type.String({
+    pattern: DURATION_PATTERN,
+    description: 'How long one of three tries waits for an answer, at least 1s. Default 10s.',
+  }),
+);
+
 export const Config = Type.Object(
   {
     compute: Type.Optional(Type.Object({ fargate: Type.Optional(Fargate) }, closed)),
@@ -73,7 +81,7 @@ export const Config = Type.Object(
             }),
           ),
           timestamp: Type.Optional(
-            Type.Array(Type.Object({ id: Name, url: Url }, closed), {
+            Type.Array(Type.Object({ id: Name, url: Url, timeout: OutsideTimeout }, closed), {
               maxItems: 8,
               description: 'RFC 3161 time-stamping authorities; each is asked for every seal.',
             }),
@@ -88,6 +96,7 @@ export const Config = Type.Object(
                     maxLength: 500,
                     description: 'Verifier key of type 4, as the witness publishes it.',
                   }),
+                  timeout: OutsideTimeout,
                 },
                 closed,
               ),

@@ -34,6 +34,12 @@ test('a configuration names who vouches, and the trust document says so', async 
   assert.deepEqual(options.timestamps.map(({ id }) => id), ['tsa']); // prettier-ignore
   assert.deepEqual(options.witnesses.map(({ name }) => name), ['one.example', 'two.example/w']); // prettier-ignore
   assert.deepEqual(options.anchors.map(({ id }) => id), ['worm']); // prettier-ignore
+  for (const short of [
+    { headEvery: '0s' },
+    { timestamp: [{ id: 'tsa', url: 'https://tsa.example/', timeout: '999ms' }] },
+  ]) {
+    assert.throws(() => evidenceOptions(short, { keys: world.keys, now: Date.now, lag, onGivenUp: () => {} }), { code: 'INVALID' }); // prettier-ignore
+  }
   const { witnessPolicy, anchors } = trustedSurroundings(evidence);
   const policy = parseWitnessPolicy(witnessPolicy!, 'log.example');
   assert.equal(policy.isMet(new Set(['one.example'])), false);

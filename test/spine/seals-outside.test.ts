@@ -141,10 +141,12 @@ describe('a deployment that others vouch for', { skip: rgw.skip }, () => {
     await using hanging = await serveHttp(() => {});
     await using liar = await serveWitness(log, 'liar.example', { text: (text) => text.replace(/\n\d+\n/, '\n999\n') });
     await using late = await serveWitness(log, 'late.example', { time: () => 4_000_000_000n });
-    configure(deployment, {
-      timestamp: [{ id: 'tsa', url: hanging.url }],
-      witnesses: [liar, late].map(({ name, url, vkey }) => ({ name, url, vkey })),
-    });
+    const ask = (patience: object): void =>
+      configure(deployment, {
+        timestamp: [{ id: 'tsa', url: hanging.url, ...patience }],
+        witnesses: [liar, late].map(({ name, url, vkey }) => ({ name, url, vkey })),
+      });
+    ask({});
     drop(deployment, 'run');
     const controller = deployment.serve();
     await poll('it asks', () => (hanging.requests() > 0 ? true : undefined));
@@ -158,6 +160,7 @@ describe('a deployment that others vouch for', { skip: rgw.skip }, () => {
     assert.equal(waiting?.waitsFor, 'timestamp');
     // Stopping does not wait for it; the next controller goes on with the same signature.
     await controller.stop();
+    ask({ timeout: '1s' });
     const next = deployment.serve({ untilIdle: true });
     assert.equal((await next.end()).code, 0, next.text);
     assert.match(next.text, /a seal goes without: the time-stamping authority tsa: 127\.0\.0\.1:\d+ gave no answer/);

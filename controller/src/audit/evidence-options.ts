@@ -26,22 +26,25 @@ export interface Surroundings {
   readonly onGivenUp: (problem: PangolinError) => void;
 }
 
-/** For `createSealer`. Makes no request. @throws PangolinError INVALID for a key that is none of a witness, and for heads that come too often. */
+/** For `createSealer`. Makes no request. @throws PangolinError INVALID for a key that is none of a witness, and for a time below a second. */
 export function evidenceOptions(
   { timestamp = [], witnesses = [], anchors = [], headEvery }: EvidenceConfig,
   { keys, now, lag, signal, onGivenUp }: Surroundings,
 ): Required<Pick<SealerOptions, 'timestamps' | 'witnesses' | 'anchors'>> & Pick<SealerOptions, 'headEveryMs'> {
   const stop = signal && { signal };
-  const patience = (kind: ServiceKind, id: string): Patience => {
+  const patience = (kind: ServiceKind, id: string, timeout: string | undefined): Patience => {
     const { answered, failed } = lag.service(kind, id);
-    return { ...stop, onAnswered: answered, onGivenUp: (problem) => (failed(problem), onGivenUp(problem)) };
+    const limit = timeout === undefined ? {} : { timeoutMs: aSecondOrMore(`the timeout of ${id}`, timeout) };
+    return { ...stop, ...limit, onAnswered: answered, onGivenUp: (problem) => (failed(problem), onGivenUp(problem)) };
   };
   for (const { id } of anchors) lag.service('anchor', id);
   return {
-    ...(headEvery !== undefined && { headEveryMs: headInterval(headEvery) }),
-    timestamps: timestamp.map(({ id, url }) => rfc3161Authority({ id, url, now, ...patience('timestamp', id) })),
-    witnesses: witnesses.map(({ url, vkey }) =>
-      tlogWitness({ url, vkey, now, ...patience('witness', parseVkey(vkey).name) }),
+    ...(headEvery !== undefined && { headEveryMs: aSecondOrMore('evidence.headEvery', headEvery) }),
+    timestamps: timestamp.map(({ id, url, timeout }) =>
+      rfc3161Authority({ id, url, now, ...patience('timestamp', id, timeout) }),
+    ),
+    witnesses: witnesses.map(({ url, vkey, timeout }) =>
+      tlogWitness({ url, vkey, now, ...patience('witness', parseVkey(vkey).name, timeout) }),
     ),
     anchors: anchors.map(({ type: _, ...anchor }) =>
       s3LockAnchor({ ...anchor, ...stop, origin: keys.origin, rivals: rivalsOf(keys), now }),
@@ -49,14 +52,14 @@ export function evidenceOptions(
   };
 }
 
-/** Each head is a signature, an entry of the log and a file that is written again. */
-const HEAD_EVERY_MIN_MS = 1000;
+/** A head is a signature, an entry of the log and a file that is written again; nobody answers in less. */
+const INTERVAL_MIN_MS = 1000;
 
-function headInterval(text: string): number {
+function aSecondOrMore(what: string, text: string): number {
   const ms = parseDuration(text);
-  if (ms >= HEAD_EVERY_MIN_MS) return ms;
-  throw new PangolinError('INVALID', `evidence.headEvery in pangolin.yaml is ${text}, which is too often`, {
-    hint: 'Write 1s or more; leave it out for a minute.',
+  if (ms >= INTERVAL_MIN_MS) return ms;
+  throw new PangolinError('INVALID', `${what} in pangolin.yaml is ${text}, which is too short`, {
+    hint: 'Write 1s or more, or leave it out for the default.',
   });
 }
 

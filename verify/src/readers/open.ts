@@ -5,7 +5,7 @@ import { looksLikeProof, PROOF_BYTES_MAX } from '@pangolin/contracts/proof';
 import type { BundleReader } from '../bundle-reader.ts';
 import { directoryReader } from './directory.ts';
 import { memoryReader, readDocument } from './memory.ts';
-import { tarReader } from './tar.ts';
+import { tarReader, type RandomAccess } from './tar.ts';
 
 export interface OpenBundle {
   readonly reader: BundleReader;
@@ -49,7 +49,7 @@ export async function openBundle(path: string): Promise<OpenBundle> {
     return { reader: lazyDocument(path), close: async () => {} };
   }
   const size = stat.size;
-  const read = async (offset: number, length: number): Promise<Buffer> => {
+  const readExactly = async (offset: number, length: number): Promise<Buffer> => {
     const bytes = Buffer.alloc(length);
     for (let at = 0; at < length;) {
       const { bytesRead } = await file.read(bytes, at, length - at, offset + at);
@@ -58,7 +58,24 @@ export async function openBundle(path: string): Promise<OpenBundle> {
     }
     return bytes;
   };
-  return { reader: tarReader({ size, read }), close: () => file.close() };
+  return { reader: tarReader({ size, read: throughWindow(size, readExactly) }), close: () => file.close() };
+}
+
+/** Bytes that are read at once. */
+const WINDOW = 1 << 16;
+
+/** Small files lie side by side in an archive, and are mostly read in their order: one read serves many of them. */
+function throughWindow(size: number, readExactly: RandomAccess['read']): RandomAccess['read'] {
+  let window: { readonly start: number; readonly bytes: Buffer } = { start: 0, bytes: Buffer.alloc(0) };
+  return async (offset, length) => {
+    if (length >= WINDOW || offset + length > size) return readExactly(offset, length);
+    let held = window;
+    if (offset < held.start || offset + length > held.start + held.bytes.length) {
+      held = window = { start: offset, bytes: await readExactly(offset, Math.min(WINDOW, size - offset)) };
+    }
+    // Of the caller's own: some are changed in place.
+    return Buffer.from(held.bytes.subarray(offset - held.start, offset - held.start + length));
+  };
 }
 
 /** A document that is no bundle is a finding about it, made by the first check and not by opening it. */

@@ -6,9 +6,12 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { canonicalBytes } from '@pangolin/contracts/canonical';
 import type { Control } from '@pangolin/contracts/control';
 import { CONTROL, controlKey } from '@pangolin/contracts/layout';
 import type { RunEvent } from '@pangolin/contracts/run-log';
+import { openStore } from '@pangolin/storage/open';
+import { registerThing } from '@pangolin/storage/registry';
 import { blocks, Deployment, ends, runOf, script } from './harness.ts';
 import { holds, live } from './lives.ts';
 import { poll } from './poll.ts';
@@ -28,13 +31,36 @@ const drop = (run: string, items: readonly object[], spec: object = {}): void =>
   deployment.drop(`${run}.json`, runOf(run, deployment.repo, items, spec));
 
 /** A controller dies right before this is committed, the next one right after. */
-async function killedAround(...commits: readonly string[]): Promise<void> {
-  for (const commit of commits) {
-    for (const side of ['before', 'after']) {
-      const point = `commit:${commit}#1:${side}`;
-      assert.ok(await live(deployment, point), `nothing was killed at ${point}`);
-    }
+async function killedAround(commit: string, options: Parameters<typeof live>[2] = {}): Promise<void> {
+  for (const side of ['before', 'after']) {
+    const point = `commit:${commit}#1:${side}`;
+    assert.ok(await live(deployment, point, options), `nothing was killed at ${point}`);
   }
+}
+
+/**
+ * The words of Claude Code when its subscription is used up, and then when it is not. The real CLI is in test/agents; here controllers
+ * die around what follows from such an end.
+ */
+function limitedAgent(run: string): string {
+  const limit = (seconds: string): string =>
+    `{"type":"rate_limit_event","rate_limit_info":{"status":"rejected","resetsAt":${seconds}}}`;
+  const result = (more: string): string => `{"type":"result","num_turns":1,"result":"words",${more}}`;
+  const path = join(at('bin'), 'claude');
+  mkdirSync(at('bin'), { recursive: true });
+  writeFileSync(
+    path,
+    `#!/bin/sh
+cat > /dev/null
+echo agent >> ${at(run)}
+if [ $(wc -l < ${at(run)}) -gt 1 ]; then echo '${result('"is_error":false,"subtype":"success"')}'; exit; fi
+echo '${limit("'$(date +%s)'")}'
+echo '${result('"is_error":true,"api_error_status":429')}'
+exit 1
+`,
+    { mode: 0o755 },
+  );
+  return `${at('bin')}:${process.env.PATH}`;
 }
 
 let controls = 0;
@@ -55,13 +81,17 @@ function count(run: string, kind: RunEvent['kind']): number {
 }
 
 describe('a controller that is killed around a decision', { concurrency: 1 }, () => {
-  test('an item is parked once, and goes on when its time has come', async () => {
-    const rules = [{ exitCodes: [7], action: 'park', delay: '100ms' }];
-    drop('park', [{ id: 'a', ...marking('park', 'test $PANGOLIN_ATTEMPT -ge 2 || exit 7'), retry: { rules } }]);
-    await killedAround('WaitingForRetry');
-    await live(deployment, undefined);
+  test('an item whose model is rate-limited is parked once, and goes on when its time has come', async () => {
+    const store = await openStore(deployment.storage);
+    const subagent = canonicalBytes({ runtime: { kind: 'claude-code' } });
+    await registerThing(store, 'subagent', 'limited', subagent, 'human:ada', 0);
+    const options = { args: ['--unsandboxed'], env: { PATH: limitedAgent('park') } };
+    drop('park', [{ id: 'a', subagent: 'limited', inputs: { prompt: 'go' } }]);
+    await killedAround('WaitingForRetry', options);
+    await live(deployment, undefined, options);
     await completed('park', { a: 'done Succeeded 2' });
-    assert.deepEqual([marks('park'), count('park', 'item.retried')], [['a 1', 'a 2'], 1]);
+    const retried = deployment.events('park').filter((event) => event.kind === 'item.retried');
+    assert.deepEqual([marks('park'), retried.map(({ reason }) => reason)], [['agent', 'agent'], ['ModelRateLimited']]);
   });
 
   test('an item asks once, and its answer counts once', async () => {

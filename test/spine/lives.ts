@@ -6,7 +6,7 @@ import { memoryReader } from '@pangolin/verify/readers/memory';
 import { parseTrustFile } from '@pangolin/verify/trust-file';
 import { verifyBundle } from '@pangolin/verify/verify';
 import { exportedFiles } from './bundles.ts';
-import type { Deployment } from './harness.ts';
+import type { Deployment, ServeOptions } from './harness.ts';
 
 /**
  * The lives of the controllers of one run: where each of them is killed, the last one is not. `POINT#N:before|after` are points of
@@ -16,13 +16,18 @@ export type Lives = readonly string[];
 
 const preload = `--import ${new URL('./kill-point.mjs', import.meta.url).href}`;
 
-/** Serves until idle or killed. Answers whether it was killed. */
-export async function live(deployment: Deployment, at: string | undefined): Promise<boolean> {
+/** Serves until idle or killed, with these arguments and this environment besides. Answers whether it was killed. */
+export async function live(
+  deployment: Deployment,
+  at: string | undefined,
+  { args = [], env = {} }: Pick<ServeOptions, 'args' | 'env'> = {},
+): Promise<boolean> {
   const fromOutside = /^log:(.+)#(\d+)$/.exec(at ?? '');
   const inside = at !== undefined && fromOutside === null;
   const controller = deployment.serve({
     untilIdle: true,
-    env: inside ? { NODE_OPTIONS: preload, PANGOLIN_TEST_KILL: at } : {},
+    args,
+    env: { ...env, ...(inside && { NODE_OPTIONS: preload, PANGOLIN_TEST_KILL: at }) },
   });
   let heard = 0;
   controller.onEntry(({ msg }) => {

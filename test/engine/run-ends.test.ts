@@ -115,3 +115,25 @@ test('a run that times out ends its items for that, wherever they are', async (t
   const { phase } = world.state.run('r')!;
   assert.equal(phase, 'cancelled');
 });
+
+test('a stop that a crash has swallowed is given again by the next controller', async (t) => {
+  const world = await open(t);
+  await world.submit(admittedRun('r', [admittedItem('a')], { timeoutMs: 10_000 }));
+  for (let pass = 0; pass < 3; pass++) await world.pass();
+  const stop = world.backend.stop.bind(world.backend);
+  world.backend.stop = async () => {};
+  world.clock += 10_000;
+  await world.pass();
+  assert.equal(world.items('r')[0]?.reason, 'Cancelling');
+  let stops = 0;
+  world.backend.stop = async (name) => {
+    stops++;
+    await stop(name);
+  };
+  await world.restart();
+  for (let pass = 0; world.state.run('r')?.finished_at == null; pass++) {
+    assert.ok(pass < PASSES_MAX, 'its kill deadline would be too late: nothing of its work is kept then');
+    await world.pass();
+  }
+  assert.deepEqual([ends(world), stops], [['a cancelled RunTimedOut'], 1]);
+});

@@ -58,6 +58,7 @@ async function startTask(engine: Engine, task: string): Promise<void> {
 }
 
 async function stopTask(engine: Engine, task: string): Promise<void> {
+  engine.memory.stopped.add(task);
   await engine.provider.stop(task, engine.config.graceMs);
   // A task that was gone already gives no event.
   engine.memory.dirty.add(task);
@@ -66,12 +67,13 @@ async function stopTask(engine: Engine, task: string): Promise<void> {
 
 async function removeTask(engine: Engine, task: string): Promise<void> {
   engine.memory.started.delete(task);
+  engine.memory.stopped.delete(task);
   engine.secrets.withdraw(task);
   await engine.provider.remove(task);
   await engine.files.discard(task);
 }
 
-/** Best effort by design: a stop is repeated by its kill deadline, a removal by the sweep, an acknowledgement by the next scan. */
+/** Best effort by design: a stop that failed is followed by its kill deadline, a removal by the sweep, an acknowledgement by the next scan. */
 async function attempt(
   engine: Engine,
   verb: string,

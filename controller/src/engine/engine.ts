@@ -63,6 +63,8 @@ export class Memory {
   readonly starting = new Set<string>();
   /** Tasks that this controller itself has started: one that is still on its way is not somebody's unfinished start. */
   readonly started = new Set<string>();
+  /** Tasks that this controller has told to stop. */
+  readonly stopped = new Set<string>();
   /** Files of due slots that this controller has dropped. */
   readonly slotsSubmitted = new Set<string>();
   /** Starts that the backend refused. */

@@ -25,6 +25,8 @@ const RETRY_LOOK_MS = 1000;
 export type Seen =
   | { readonly kind: 'booted'; readonly iid: number; readonly task: string }
   | { readonly kind: 'vanished'; readonly iid: number; readonly task: string }
+  /** It runs on, although it was to stop: an earlier controller died before it could tell it. */
+  | { readonly kind: 'unstopped'; readonly iid: number; readonly task: string }
   | {
       readonly kind: 'ended';
       readonly iid: number;
@@ -73,6 +75,7 @@ async function look(engine: Engine, item: ItemRow, observation: TaskObservation)
       return memory.started.has(task) || item.stop !== null ? undefined : { kind: 'vanished', ...base };
     }
     if (observation.state === 'running') {
+      if (item.stop !== null && !memory.stopped.has(task)) return { kind: 'unstopped', ...base };
       if (item.phase === 'running') return undefined;
       if (await engine.files.booted(ref)) {
         engine.secrets.withdraw(task);
@@ -150,6 +153,7 @@ export async function settleSeen(pass: Pass, seen: readonly Seen[]): Promise<voi
       if (item.task !== entry.task) return;
       const run = state.runByNumber(item.rn);
       if (entry.kind === 'booted') return markRunning(pass, item);
+      if (entry.kind === 'unstopped') return void pass.effects.push({ kind: 'stop', task: entry.task });
       if (entry.kind === 'vanished') return void pass.effects.push({ kind: 'start', task: entry.task });
       await settleAttempt(pass, item, run, judge({ ...entry.end, stop: item.stop ?? undefined }), entry.collected);
     });

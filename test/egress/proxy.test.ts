@@ -1,8 +1,11 @@
-/** The egress proxy as a program, before real servers: what it lets through, what it refuses, and what its log says. */
+/**
+ * The egress proxy as a program, before real servers: what it lets through, what it refuses, and what its log says. What it
+ * cuts goes through a proxy without those guards.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer as createHttp, request as startRequest, type IncomingMessage } from 'node:http';
 import { createServer as createHttps } from 'node:https';
 import { connect, type AddressInfo, type Server, type Socket } from 'node:net';
@@ -12,14 +15,35 @@ import { after, before, describe, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { EgressLine, EgressPolicy } from '@pangolin/contracts/egress';
+import { weakenedPrograms } from '../redteam/weakened.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'pangolin-egress-'));
-const socketPath = join(dir, 'proxy.sock');
-const program = join(import.meta.dirname, '..', '..', 'controller', 'src', 'egress', 'main.ts');
+const source = join(import.meta.dirname, '..', '..', 'controller', 'src', 'egress', 'main.ts');
+
+interface Proxy {
+  readonly child: ChildProcess;
+  readonly socketPath: string;
+  printed: string;
+}
+
+async function startProxy(name: string, program: string, policy: EgressPolicy): Promise<Proxy> {
+  const socketPath = join(dir, `${name}.sock`);
+  const child = spawn(process.execPath, [program], {
+    env: { PANGOLIN_EGRESS_POLICY: JSON.stringify(policy), PANGOLIN_EGRESS_SOCKET: socketPath },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const proxy: Proxy = { child, socketPath, printed: '' };
+  child.stdout.on('data', (chunk: Buffer) => (proxy.printed += chunk.toString()));
+  for (let tries = 0; !existsSync(socketPath); tries++) {
+    assert.ok(tries < 1000, 'the proxy does not listen');
+    await delay(20);
+  }
+  return proxy;
+}
 
 describe('the egress proxy', () => {
-  let proxy: ChildProcess;
-  let printed = '';
+  let shipped: Proxy;
+  let weakened: Proxy;
   let plain: number;
   let secure: number;
   const servers: Server[] = [];
@@ -44,18 +68,13 @@ describe('the egress proxy', () => {
       internal: [`localhost:${plain}`, `localhost:${secure}`],
       host: [],
     };
-    proxy = spawn(process.execPath, [program], {
-      env: { PANGOLIN_EGRESS_POLICY: JSON.stringify(policy), PANGOLIN_EGRESS_SOCKET: socketPath },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    proxy.stdout!.on('data', (chunk: Buffer) => (printed += chunk.toString()));
-    for (let tries = 0; !existsSync(socketPath); tries++) {
-      assert.ok(tries < 1000, 'the proxy does not listen');
-      await delay(20);
-    }
+    shipped = await startProxy('shipped', source, policy);
+    mkdirSync(join(dir, 'weakened'));
+    weakenedPrograms(join(dir, 'weakened'));
+    weakened = await startProxy('weakened', join(dir, 'weakened', 'egress.mjs'), policy);
   });
   after(() => {
-    proxy.kill('SIGKILL');
+    for (const each of [shipped, weakened]) each?.child.kill('SIGKILL');
     for (const server of servers) server.close();
     rmSync(dir, { recursive: true, force: true });
   });
@@ -68,7 +87,7 @@ describe('the egress proxy', () => {
   }
 
   /** The socket of an open tunnel, or the status that refused it. */
-  async function tunnel(target: string): Promise<{ status: number; socket: Socket }> {
+  async function tunnel(target: string, { socketPath } = shipped): Promise<{ status: number; socket: Socket }> {
     const request = startRequest({ socketPath, method: 'CONNECT', path: target, agent: false });
     request.end();
     const [response, socket] = (await once(request, 'connect')) as [IncomingMessage, Socket];
@@ -83,7 +102,7 @@ describe('the egress proxy', () => {
       ...(body && { 'content-length': body.length }),
     };
     const method = body ? 'POST' : 'GET';
-    const request = startRequest({ socketPath, method, path: url, headers, agent: false });
+    const request = startRequest({ socketPath: shipped.socketPath, method, path: url, headers, agent: false });
     request.end(body);
     const [response] = (await once(request, 'response')) as [IncomingMessage];
     let text = '';
@@ -100,13 +119,13 @@ describe('the egress proxy', () => {
     return text;
   }
 
-  /** A line that matches, once it is there. */
-  async function logged(matches: (line: EgressLine) => boolean): Promise<EgressLine> {
+  /** A line that matches, once it is there, after so many characters. */
+  async function logged(matches: (line: EgressLine) => boolean, proxy = shipped, from = 0): Promise<EgressLine> {
     for (let tries = 0; ; tries++) {
-      const lines = printed.split('\n').slice(0, -1);
+      const lines = proxy.printed.slice(from).split('\n').slice(0, -1);
       const found = lines.map((line) => JSON.parse(line) as EgressLine).find(matches);
       if (found) return found;
-      assert.ok(tries < 500, `not in the log: ${matches.toString()}\n${printed}`);
+      assert.ok(tries < 500, `not in the log: ${matches.toString()}\n${proxy.printed}`);
       await delay(20);
     }
   }
@@ -132,31 +151,38 @@ describe('the egress proxy', () => {
   });
 
   test('plain HTTP in a tunnel reaches the host of the tunnel, request by request, and no other', async () => {
-    const ask = async (target: string, host: string): Promise<string> => {
-      const { socket } = await tunnel(target);
-      socket.write(`GET /first HTTP/1.1\r\nHost: ${host}\r\n\r\nGET /second HTTP/1.1\r\nHost: evil.test\r\n\r\n`);
+    const ask = async (target: string, host: string, proxy = shipped): Promise<string> => {
+      const { socket } = await tunnel(target, proxy);
+      socket.write(
+        `GET /first HTTP/1.1\r\nHost: ${host}\r\n\r\nGET /second HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n`,
+      );
       return await rest(socket);
     };
     const answer = await ask(`localhost:${plain}`, `localhost:${plain}`);
     assert.match(answer, /^HTTP\/1.1 200 [^]*"\/first"[^]*hello nobody[^]*HTTP\/1.1 400 /);
+    assert.match(await ask(`localhost:${plain}`, 'evil.test', weakened), /^HTTP\/1.1 200 /, 'the attack does not work');
     assert.match(await ask(`localhost:${plain}`, 'evil.test'), /^HTTP\/1.1 400 /);
     const ssh = await tunnel(`localhost:${plain}`);
     ssh.socket.write('SSH-2.0-client\r\n');
     assert.doesNotMatch(await rest(ssh.socket), /SSH|hello/);
   });
 
+  const handshake = (socket: Socket, servername: string): void => {
+    const tls = connectTls({ socket, servername, rejectUnauthorized: false }, () => tls.destroy());
+    tls.on('error', () => undefined);
+  };
   const cuts: readonly [string, string, (socket: Socket) => void][] = [
-    [
-      'another name',
-      'NameMismatch',
-      (socket) => connectTls({ socket, servername: 'evil.test' }).on('error', () => undefined),
-    ],
-    ['no name', 'NameMismatch', (socket) => connectTls({ socket, servername: '' }).on('error', () => undefined)],
-    ['no handshake', 'NotTls', (socket) => socket.write('\0\0\0\x08')],
+    ['another name', 'NameMismatch', (socket) => handshake(socket, 'evil.test')],
+    ['no name', 'NameMismatch', (socket) => handshake(socket, '')],
+    ['no handshake', 'NotTls', (socket) => socket.write(Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]))],
     ['half a handshake', 'NotTls', (socket) => socket.end(Buffer.from([22, 3, 1, 2, 0, 1]))],
   ];
   for (const [what, reason, act] of cuts) {
     test(`a tunnel with ${what} is cut before a byte goes through`, async () => {
+      const before = weakened.printed.length;
+      act((await tunnel(`localhost:${secure}`, weakened)).socket);
+      const through = await logged((each) => each.event === 'closed', weakened, before);
+      assert.ok(through.event === 'closed' && through.sent > 0, 'the attack does not work');
       const { status, socket } = await tunnel(`localhost:${secure}`);
       assert.equal(status, 200);
       act(socket);
@@ -189,7 +215,7 @@ describe('the egress proxy', () => {
   });
 
   test('a request that smuggles another one is refused by the parser', async () => {
-    const socket = connect(socketPath);
+    const socket = connect(shipped.socketPath);
     socket.on('error', () => undefined);
     socket.write(
       `POST http://localhost:${plain}/ HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET http://evil.test/ HTTP/1.1\r\n\r\n`,
@@ -198,10 +224,10 @@ describe('the egress proxy', () => {
   });
 
   test('the log ends with a count when the proxy is told to stop', async () => {
-    proxy.kill('SIGTERM');
-    const [code] = (await once(proxy, 'close')) as [number];
+    shipped.child.kill('SIGTERM');
+    const [code] = (await once(shipped.child, 'close')) as [number];
     assert.equal(code, 0);
-    const last = printed.trimEnd().split('\n').at(-1) ?? '';
+    const last = shipped.printed.trimEnd().split('\n').at(-1) ?? '';
     const line = JSON.parse(last) as EgressLine;
     assert.ok(line.event === 'end' && line.connections > 10);
   });

@@ -48,6 +48,8 @@ const cuts = {
     [/release: \(\) => \w+\(home, \{ recursive: true, force: true \}\)/g, 1, 'release: async () => {}'],
   ],
   'the list of hosts': [[/(?<=^function isAllowed\([^)]*\) \{)/gm, 1, ' return true;']],
+  'the name in a handshake': [[/(?<=^function cutFor\([^\n]*\) \{)/gm, 1, ' return undefined;']],
+  'the Host of a request': [[/named !== null && named\.host === url\?\.host \? url : void 0/g, 1, 'url']],
   'internal addresses': [[/(?<=^function isInternal\([^)]*\) \{)/gm, 1, ' return false;']],
 } satisfies Readonly<Record<string, readonly Cut[]>>;
 
@@ -66,14 +68,19 @@ export function cutOut(files: readonly string[], all: readonly Cut[]): void {
   for (const [file, text] of texts) writeFileSync(file, text);
 }
 
+/** `worker.mjs` and `egress.mjs` without any of these guards. */
+export function weakenedPrograms(dir: string): void {
+  execFileSync(process.execPath, [join(repository, 'scripts', 'build.mjs'), 'worker', dir]);
+  const programs = readdirSync(dir).map((name) => join(dir, name));
+  cutOut(programs, Object.values(cuts).flat());
+}
+
 /** An image like the worker's, but without these guards. */
 export function weakenedImage(): string {
   const dir = mkdtempSync(join(tmpdir(), 'pangolin-weakened-'));
   const image = `pangolin-weakened:${process.pid}`;
   try {
-    execFileSync(process.execPath, [join(repository, 'scripts', 'build.mjs'), 'worker', dir]);
-    const programs = readdirSync(dir).map((name) => join(dir, name));
-    cutOut(programs, Object.values(cuts).flat());
+    weakenedPrograms(dir);
     writeFileSync(join(dir, 'Dockerfile'), `FROM ${WORKER_IMAGE}\nCOPY *.mjs /opt/pangolin/\n`);
     execFileSync('docker', ['build', '-q', '--force-rm', '-t', image, dir], {
       env: { ...process.env, DOCKER_BUILDKIT: '0' },

@@ -58,8 +58,6 @@ const packs = () =>
     execFileSync(process.execPath, [join(examples, 'data', 'make.mjs'), data, '5000']);
     example(data, 'data.yaml', 'data.queue.yaml');
     deployment.copyIn(join(data, 'data.queue.yaml'), 'queue.yaml');
-    await deployment.settle();
-    assert.deepEqual(deployment.receipt('queue.yaml')?.errors, []);
     example(dev, 'dev.yaml', 'fixer.yaml');
     for (const [name, text] of Object.entries(sources)) writeFileSync(join(dev, name), text);
     const registered = await deployment.cli('subagent', 'register', join(dev, 'fixer.yaml'));
@@ -67,6 +65,7 @@ const packs = () =>
     await submit(join(data, 'data.yaml'));
     await submit(join(dev, 'dev.yaml'));
     await deployment.settle({ args: ['--unsandboxed'] });
+    assert.deepEqual(deployment.receipt('queue.yaml')?.errors, []);
     await checkData(deployment, readFileSync(join(data, 'sales.csv'), 'utf8'));
     await checkDev(deployment);
   });

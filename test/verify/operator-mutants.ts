@@ -235,6 +235,7 @@ export function* closureMutants(keys: ForgeKeys, files: Files): Generator<Mutant
   const patch = (events: Json[]): Json => fired(events, 'apply').inputs.patch;
   const edits: [string, (events: Json[]) => void][] = [
     ['a digest of nobody', (events) => (patch(events).sha256 = sha('nobody'))],
+    ['a product of another run', (events) => (patch(events).sha256 = sha('diff of run-2\n'))],
     ['the digest of no bytes', (events) => (patch(events).sha256 = sha(''))],
     ['right digest, wrong producer', (events) => (patch(events).from.itemId = 'lint')],
     ['right digest, producer that is not there', (events) => (patch(events).from.itemId = 'ghost')],
@@ -259,6 +260,14 @@ export function* closureMutants(keys: ForgeKeys, files: Files): Generator<Mutant
     [
       'a submitted product said to be produced',
       (events) => (fired(events, 'edit').inputs.seed.from = { itemId: 'lint', output: 'patch' }),
+    ],
+    [
+      'right digest, a producer later than the consumer',
+      (events) => {
+        const output = 'outputs/result.bin';
+        const { sha256 } = reconciled(events, 'apply')[0]!.outputs[output];
+        fired(events, 'edit').inputs.seed = { sha256, from: { itemId: 'apply', output } };
+      },
     ],
     [
       'prototype as an output',

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
-import { der, DerReader, sequence, TAG } from '@pangolin/contracts/der';
+import { context, der, DerReader, sequence, setOf, TAG } from '@pangolin/contracts/der';
 import { readTimeStamp, timeStampRequest } from '@pangolin/contracts/time-stamp';
 import { normaliseTimeStamp } from '@pangolin/controller/audit/timestamps/normalise';
 import { memoryReader } from '@pangolin/verify/readers/memory';
@@ -10,7 +10,7 @@ import { readAuthorities, type TrustedAuthority } from '@pangolin/verify/time-st
 import { checkTimeStamp } from '@pangolin/verify/time-stamp/check';
 import { verifyBundle } from '@pangolin/verify/verify';
 import { makeAuthority, reply, type Authority } from '../audit/tsa.ts';
-import { forgeToken, INT } from './forge-token.ts';
+import { attribute, forgeToken, INT } from './forge-token.ts';
 import { forgeKeys, sealOf, trustOf, type Files, type Json } from './forge.ts';
 import { tell } from './story.ts';
 import { bends } from './token-bends.ts';
@@ -127,6 +127,32 @@ test('status, version and second signer have no place in the form', () => {
   assert.ok(refuses(sequence(status!.bytes), authorities, /cut off/));
   const indefinite = Buffer.concat([Buffer.of(0x30, 0x80), token.subarray(4), Buffer.of(0, 0)]);
   assert.ok(refuses(indefinite, authorities, /length/));
+
+  // The elements of the SignedData and of its SignerInfo, which a bent token has more of.
+  const [type, explicit] = new DerReader(content!.content).all();
+  const signed = new DerReader(explicit!.content)
+    .into(TAG.sequence)
+    .all()
+    .map(({ bytes }) => bytes);
+  const [signer] = new DerReader(DerReader.one(signed.at(-1)!, TAG.set).content).all();
+  const info = new DerReader(signer!.content).all().map(({ bytes }) => bytes);
+  const made = (elements: readonly Buffer[], signers: readonly Buffer[]): Buffer =>
+    sequence(status!.bytes, sequence(type!.bytes, der(context(0), sequence(...elements.slice(0, -1), setOf(signers)))));
+  assert.ok(checkTimeStamp(made(signed, [signer!.bytes]), signature, authorities) > 0);
+  const another = sequence(...info.with(0, INT(3)));
+  const unsignedAttribute = sequence(...info, setOf([attribute('1.2.840.113549.1.9.16.2.14', sequence())], context(1)));
+  const revocations = signed.toSpliced(-1, 0, setOf([sequence()], context(1)));
+  const root = new X509Certificate(authority.rootPem).raw;
+  const chain = signed.with(3, setOf([new X509Certificate(authority.signerPem).raw, root], context(0)));
+  for (const [bent, why] of [
+    [made(signed, [signer!.bytes, another]), /one signer|behind the last|another|signer/],
+    [made(signed, []), /cut off|tag|signer/],
+    [made(signed, [unsignedAttribute]), /not in the form|one form/],
+    [made(revocations, [signer!.bytes]), /not in the form|one form/],
+    [made(chain, [signer!.bytes]), /more certificates/],
+  ] as const) {
+    assert.ok(refuses(bent, authorities, why));
+  }
 });
 
 test('an answer with revocation lists, unsigned attributes and spare certificates gets the one form', async () => {

@@ -113,6 +113,19 @@ test('a restored backup forked the log, and told one run twice: the bundles of b
   assert.deepEqual(codes(await found(1, 'log', ['a', 'b', 'c'])), ['behind', 'seal-unlogged']);
 });
 
+test('a run that says that it began after a log that never was is found out', async () => {
+  const { lastCheckpoint } = restored.evidence;
+  restored.evidence.lastCheckpoint = () => ({ size: 2, root: '7'.repeat(64) });
+  await recordRun(restored, 'e', 1);
+  restored.evidence.lastCheckpoint = lastCheckpoint;
+  assert.equal((await restored.sealer({ now: () => START + 6 * MINUTE }).advance()).error, undefined);
+  await bundles(restored, 'e');
+  cpSync(join(restored.dir, 'storage', 'log'), at('log-of-e'), { recursive: true });
+  const report = await found(1, 'log-of-e', ['a', 'b', 'c-again', 'd', 'e'], '--complete');
+  assert.deepEqual(report.problems.map(({ code, message }) => [code, message]), [['forked', `the submission in ${at('e')} has another checkpoint of 2 entries than this log had then`]]); // prettier-ignore
+  assert.deepEqual(codes(await found(4, 'log-of-e', ['a', 'b', 'c-again', 'd'])), []);
+});
+
 test('what is no bundle, and events that are not the sealed ones, are no run of this deployment', async () => {
   writeFileSync(at('no-bundle.json'), '{"files":{"a":1}}');
   assert.deepEqual(codes(await found(1, 'log', ['a', 'b', 'no-bundle.json'])), ['seal-unreadable']);

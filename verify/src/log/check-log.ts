@@ -9,10 +9,11 @@ import { emptyFrontier, rootOf } from '@pangolin/contracts/merkle';
 import { NOTE_BYTES_MAX, parseCheckpoint, parseNote, verifyNote, type Checkpoint } from '@pangolin/contracts/note';
 import { plural } from '../checks/check.ts';
 import type { Trust } from '../trust-file.ts';
+import { headLine, headPayloads, startOf } from './bundle-events.ts';
 import { readHeads, type KnownHead } from './head.ts';
 import { judgeHeads, judgeSeals } from './judge.ts';
 import { readSeal, type KnownSeal, type SealedRun } from './seal.ts';
-import { headLine, headPayloads } from './sealed-heads.ts';
+
 import { readTiles } from './tiles.ts';
 
 export const LOG_REPORT_SCHEMA = 'pangolin-log-report/1';
@@ -100,10 +101,13 @@ export async function checkLog(sources: LogSources, trust: Trust): Promise<LogRe
   let foreign = 0;
   const unknown: { readonly unknown: string; readonly leaf: string; readonly place: string }[] = [];
   const payloads = new Map<string, Buffer>();
-  const addPayloads = async (told: SealedRun, place: string, events: Found['events']): Promise<void> => {
-    if (!events || told.heads.length === 0) return;
+  const past: PastCheckpoint[] = [];
+  const addEvents = async (told: SealedRun, place: string, events: Found['events']): Promise<void> => {
+    if (!events) return;
     const bytes = await events();
+    const after = startOf(bytes);
     if (sha256(bytes) !== told.events) problem('seal-unreadable', `${place} has other events than its seal says`);
+    else if (after) past.push({ ...after, place: `the submission in ${place}` });
     for (const [digest, payload] of headPayloads(told, trust.origin, bytes)) payloads.set(digest, payload);
   };
   for await (const { place, bytes, events } of sources.seals) {
@@ -112,10 +116,10 @@ export async function checkLog(sources: LogSources, trust: Trust): Promise<LogRe
     if (seal === 'foreign') foreign++;
     else if ('known' in seal) {
       seals.push({ ...seal.known, place });
-      await addPayloads(seal.known, place, events);
+      await addEvents(seal.known, place, events);
     } else if ('unknown' in seal) {
       unknown.push({ ...seal, place });
-      await addPayloads(seal.told, place, events);
+      await addEvents(seal.told, place, events);
     } else problem('seal-unreadable', `${place} is no seal of this deployment: ${seal.problem}`);
   }
   const anchored: KnownSeal[] = [];
@@ -138,13 +142,11 @@ export async function checkLog(sources: LogSources, trust: Trust): Promise<LogRe
 
   const prefixes = [`${LOG}${trust.origin}/`, LOG];
   const { prefix, head } = await readCheckpoint(sources, prefixes, trust, problem);
-  const past = [
-    ...[...seals, ...anchored].flatMap(({ checkpoint, place }) => (checkpoint ? { ...checkpoint, place } : [])),
-    ...sources.anchoredCheckpoints.flatMap((note) => {
-      const checkpoint = checkpointOf(note, trust);
-      return checkpoint ? { ...checkpoint, place: 'an anchor' } : [];
-    }),
-  ];
+  for (const { checkpoint, place } of [...seals, ...anchored]) if (checkpoint) past.push({ ...checkpoint, place });
+  for (const note of sources.anchoredCheckpoints) {
+    const checkpoint = checkpointOf(note, trust);
+    if (checkpoint) past.push({ ...checkpoint, place: 'an anchor' });
+  }
   const sizes = new Set(past.map(({ size }) => size));
   const { entries, roots } = await readTiles(sources, prefix, head, sizes, problem, (leaf) => {
     const line = payloads.size > 0 ? headLine(leaf, payloads) : undefined;
@@ -187,6 +189,11 @@ export async function checkLog(sources: LogSources, trust: Trust): Promise<LogRe
     unchecked,
     problems,
   };
+}
+
+/** What the log has to have been at some time. */
+interface PastCheckpoint extends Pick<Checkpoint, 'size' | 'root'> {
+  readonly place: string;
 }
 
 const NAMED_MAX = 20;

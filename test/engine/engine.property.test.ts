@@ -106,7 +106,7 @@ test('whatever happens, no invariant breaks and every run ends', async () => {
         }
       },
     ),
-    { numRuns: Number(process.env.PANGOLIN_PROPERTY_RUNS ?? 150) },
+    { numRuns: Number(process.env.PANGOLIN_PROPERTY_RUNS ?? 100) },
   );
 });
 

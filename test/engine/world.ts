@@ -29,6 +29,11 @@ import { EvidenceStore } from '@pangolin/controller/store/evidence';
 import { StateStore, type ItemRow } from '@pangolin/controller/store/state';
 import { createMemoryStore } from '../fakes/memory-store.ts';
 
+/** One pair of keys for all worlds: making some costs more than most histories. */
+let keys: Promise<Keys> | undefined;
+const KEYS_DIR = mkdtempSync(join(tmpdir(), 'pangolin-keys-'));
+process.on('exit', () => rmSync(KEYS_DIR, { recursive: true, force: true }));
+
 const PIPELINE = { blocks: [{ kind: 'script' as const, command: 'true' }] };
 const PIPELINE_DIGEST = sha256(canonicalBytes(PIPELINE));
 
@@ -175,8 +180,10 @@ export class World {
   }
 
   async open(): Promise<this> {
-    this.keys = await openKeys(join(this.dir, 'keys'));
+    this.keys = await (keys ??= openKeys(join(KEYS_DIR, 'keys')));
     this.state = new StateStore(join(this.dir, 'state.db'));
+    // A restart here closes the file: nothing is lost that no disk was asked to keep. Real kills are in test/spine.
+    this.state.db.pragma('synchronous = OFF');
     this.evidence = new EvidenceStore(this.state.db);
     const queues = new Queues(this.state, { concurrency: this.concurrency });
     const context = {

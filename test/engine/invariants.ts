@@ -4,7 +4,7 @@ import { isCancellation, isTerminal, type Phase } from '@pangolin/contracts/reas
 import type { RunEvent } from '@pangolin/contracts/run-log';
 import { lockKey, type AdmittedItem } from '@pangolin/contracts/run';
 import { specOf } from '@pangolin/controller/engine/engine';
-import type { ItemRow } from '@pangolin/controller/store/state';
+import type { ItemRow } from '@pangolin/controller/store/rows';
 import type { World } from './world.ts';
 
 /** Holds after every pass. `specs`: the items of the run in the order in which they joined it. */

@@ -26,7 +26,8 @@ import type { ComputeProvider, TaskObservation, TaskStart } from '@pangolin/cont
 import { createEnvSecrets } from '@pangolin/controller/secrets/env-store';
 import { createHandover } from '@pangolin/controller/secrets/handover';
 import { EvidenceStore } from '@pangolin/controller/store/evidence';
-import { StateStore, type ItemRow } from '@pangolin/controller/store/state';
+import type { ItemRow } from '@pangolin/controller/store/rows';
+import { StateStore } from '@pangolin/controller/store/state';
 import { createMemoryStore } from '../fakes/memory-store.ts';
 
 /** One pair of keys for all worlds: making some costs more than most histories. */

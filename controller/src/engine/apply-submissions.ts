@@ -5,7 +5,7 @@ import type { Extension } from '@pangolin/contracts/run';
 import type { Receipt } from '@pangolin/contracts/status';
 import { formatTime } from '@pangolin/contracts/units';
 import { rolesOf } from '../plan/patterns/patterns.ts';
-import type { RunRow } from '../store/state.ts';
+import type { RunRow } from '../store/rows.ts';
 import type { Document, Submission } from './admission.ts';
 import { applyControl } from './controls.ts';
 import { extendRun } from './growth.ts';
@@ -129,7 +129,7 @@ async function extend(
       `run ${run.run_id} takes no extensions`,
       'Submit it with `openEnded: true`, and extend it before it is closed.',
     );
-  const roles = run.patterned === 1 ? rolesOf(state.pattern(run.rn)) : [];
+  const roles = run.patterned === 1 ? rolesOf(state.patterns.of(run.rn)) : [];
   const stranger = document.extension.items.findIndex(({ role }) => role !== undefined && !roles.includes(role));
   if (stranger !== -1) {
     const { code, message, hint } = unknownRole(document.extension.items[stranger]!.role!, roles);

@@ -5,7 +5,7 @@ import { isTerminal } from '@pangolin/contracts/reasons';
 import { validateControl } from '@pangolin/contracts/schema';
 import type { Problem, Receipt } from '@pangolin/contracts/status';
 import type { ScheduleRow } from '../store/schedules.ts';
-import type { ItemRow, RunRow } from '../store/state.ts';
+import type { ItemRow, RunRow } from '../store/rows.ts';
 import type { Pass } from './pass.ts';
 import { pauseQueue, pauseRun } from './pausing.ts';
 import { answerItem, isAsking, questionOf } from './questions.ts';

@@ -2,7 +2,7 @@
 import { isTerminal, type Phase } from '@pangolin/contracts/reasons';
 import { DEFAULTS, type AdmittedItem } from '@pangolin/contracts/run';
 import { satisfies } from '../plan/conditions.ts';
-import type { ItemRow, Rule, RunRow } from '../store/state.ts';
+import type { ItemRow, Rule, RunRow } from '../store/rows.ts';
 import type { Pass } from './pass.ts';
 import { dueIn } from './pausing.ts';
 import { rankOf } from './queues.ts';
@@ -46,7 +46,7 @@ export function addItems(pass: Pass, run: RunRow, items: readonly AdmittedItem[]
   for (const spec of items) {
     const dst = rows.get(spec.id)!;
     const waits = waitsOf(spec).map((wait) => ({ ...wait, src: sourceOf(wait.from) }));
-    for (const { src, grp, rule } of waits) state.insertEdge({ src, dst, grp, rule });
+    for (const { src, grp, rule } of waits) state.edges.insert({ src, dst, grp, rule });
     const plain = waits.filter(({ rule }) => rule !== 'any');
     const groups = Map.groupBy(
       waits.filter(({ rule }) => rule === 'any'),
@@ -64,11 +64,11 @@ export function addItems(pass: Pass, run: RunRow, items: readonly AdmittedItem[]
       const undecided = members.filter(({ from }) => !ended.has(from)).length;
       if (undecided === 0) lost = true;
       else {
-        state.insertGroup(dst, grp, undecided);
+        state.edges.insertGroup(dst, grp, undecided);
         unmet++;
       }
     }
-    state.setUnmet(dst, unmet);
+    state.edges.setUnmet(dst, unmet);
     if (lost) doomed.push(dst);
     else if (unmet === 0) free.push(dst);
   }
@@ -132,7 +132,7 @@ export function settleDependents(pass: Pass, source: ItemRow, run: RunRow): void
     { iid: source.iid, id: source.item_id, phase: state.itemById(source.iid).phase },
   ];
   for (const { iid, id, phase } of ended) {
-    for (const edge of state.edgesFrom(iid)) {
+    for (const edge of state.edges.from(iid)) {
       const outcome =
         edge.rule === 'any'
           ? decideAny(pass, edge.dst, edge.grp, phase)
@@ -140,7 +140,7 @@ export function settleDependents(pass: Pass, source: ItemRow, run: RunRow): void
             ? 'satisfied'
             : 'lost';
       if (outcome === 'undecided') continue;
-      if (outcome === 'satisfied' && !state.satisfy(edge.dst)) continue;
+      if (outcome === 'satisfied' && !state.edges.satisfy(edge.dst)) continue;
       const item = state.itemById(edge.dst);
       if (isTerminal(item.phase)) continue;
       if (outcome === 'satisfied') makeReady(pass, item, run);
@@ -161,9 +161,9 @@ export function settleDependents(pass: Pass, source: ItemRow, run: RunRow): void
 
 function decideAny(pass: Pass, dst: number, grp: string, phase: Phase): 'satisfied' | 'lost' | 'undecided' {
   const { state } = pass.engine;
-  if (phase === 'done') return state.decideGroup(dst, grp) ? 'satisfied' : 'undecided';
-  const left = state.ruleOut(dst, grp);
-  return left === 0 && state.decideGroup(dst, grp) ? 'lost' : 'undecided';
+  if (phase === 'done') return state.edges.decideGroup(dst, grp) ? 'satisfied' : 'undecided';
+  const left = state.edges.ruleOut(dst, grp);
+  return left === 0 && state.edges.decideGroup(dst, grp) ? 'lost' : 'undecided';
 }
 
 function skip(pass: Pass, item: ItemRow, run: RunRow, message: string): void {

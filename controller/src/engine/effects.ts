@@ -1,7 +1,7 @@
 /** What a pass causes outside, once its transaction is durable. Every effect is repeatable and named by the rows. */
 import { isPangolinError, messageOf } from '@pangolin/contracts/errors';
 import { isReason } from '@pangolin/contracts/reasons';
-import type { ItemRow } from '../store/state.ts';
+import type { ItemRow } from '../store/rows.ts';
 import { mapBounded } from '@pangolin/contracts/map-bounded';
 import { givenTo, type Engine } from './engine.ts';
 import type { Effect } from './pass.ts';

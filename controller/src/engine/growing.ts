@@ -16,6 +16,6 @@ export const growing = (
   },
   inheritedFrom(runId) {
     const run = state.run(runId);
-    return run && state.inherited(run.rn);
+    return run && state.patterns.inherited(run.rn);
   },
 });

@@ -5,7 +5,7 @@ import { PangolinError } from '@pangolin/contracts/errors';
 import { casKey } from '@pangolin/contracts/layout';
 import { ITEMS_MAX, type AdmittedItem, type Extension } from '@pangolin/contracts/run';
 import { sourcesOf } from '../plan/conditions.ts';
-import type { RunRow } from '../store/state.ts';
+import type { RunRow } from '../store/rows.ts';
 import { addItems } from './dependencies.ts';
 import { growthProblem } from './typed.ts';
 import type { Pass } from './pass.ts';

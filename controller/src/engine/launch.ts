@@ -10,7 +10,7 @@ import { secretsOf } from '@pangolin/contracts/secrets';
 import type { DispatchManifest } from '@pangolin/contracts/task';
 import { specField, unmet } from '../providers/checks.ts';
 import type { ComputeProvider } from '../providers/provider.ts';
-import type { ItemRow, RunRow } from '../store/state.ts';
+import type { ItemRow, RunRow } from '../store/rows.ts';
 import { specOf, type Engine } from './engine.ts';
 import { resolveInputs, signDispatch } from './manifest.ts';
 import type { Pass } from './pass.ts';

@@ -1,6 +1,6 @@
 /** Who tries again when a lock may be free, and for whom locks are kept because it has waited too long for them. */
 import { lockKey, type AdmittedLock } from '@pangolin/contracts/run';
-import type { ItemRow } from '../store/state.ts';
+import type { ItemRow } from '../store/rows.ts';
 import { specOf } from './engine.ts';
 import type { Pass } from './pass.ts';
 import { AGEING_MS } from './queues.ts';

@@ -7,7 +7,7 @@ import type { AdmittedItem, Need, Select } from '@pangolin/contracts/run';
 import type { DispatchManifest, InputRef, Sandbox } from '@pangolin/contracts/task';
 import { formatTime } from '@pangolin/contracts/units';
 import { dispatchStatement, provenanceStatement } from '../audit/statements.ts';
-import type { ItemRow, RunRow } from '../store/state.ts';
+import type { ItemRow, RunRow } from '../store/rows.ts';
 import { ENGINE } from './engine.ts';
 import type { Pass } from './pass.ts';
 import type { Collected } from './transitions.ts';

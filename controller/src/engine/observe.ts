@@ -3,7 +3,7 @@ import { sha256 } from '@pangolin/contracts/digest';
 import { attemptPrefix, attemptFile, casKey } from '@pangolin/contracts/layout';
 import { messageOf } from '@pangolin/contracts/errors';
 import type { TaskObservation } from '../providers/provider.ts';
-import type { ItemRow, RunRow } from '../store/state.ts';
+import type { ItemRow, RunRow } from '../store/rows.ts';
 import { judge, type AttemptEnd } from '../plan/verdicts.ts';
 import { queueTimeout } from './dependencies.ts';
 import { ACTOR, givenTo, specOf, type Engine } from './engine.ts';

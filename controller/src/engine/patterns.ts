@@ -11,7 +11,7 @@ import { ITEMS_MAX, type Extension, type Select } from '@pangolin/contracts/run'
 import type { Verdict } from '../plan/verdicts.ts';
 import type { Ended, Growth, RunView } from '../plan/patterns/growth.ts';
 import { onItemEnd } from '../plan/patterns/patterns.ts';
-import type { ItemRow, Products, RunRow } from '../store/state.ts';
+import type { ItemRow, Products, RunRow } from '../store/rows.ts';
 import { specOf } from './engine.ts';
 import { extendRun } from './growth.ts';
 import { growthProblem } from './typed.ts';
@@ -51,8 +51,8 @@ async function grow(pass: Pass, item: ItemRow, run: RunRow, pattern: AdmittedPat
   const decision = onItemEnd(pattern, ended, viewOf(pass, run));
   // A success was judged before it was recorded, and nothing has happened since: only an end without one can be refused.
   if ('fail' in decision) return;
-  for (const splitter of decision.arrived ?? []) state.arriveBranch(run.rn, splitter);
-  if (decision.join) state.openJoin(run.rn, decision.join.splitter, decision.join.branches);
+  for (const splitter of decision.arrived ?? []) state.patterns.arriveBranch(run.rn, splitter);
+  if (decision.join) state.patterns.openJoin(run.rn, decision.join.splitter, decision.join.branches);
   if (decision.items.length === 0) return;
   const pipelines: Record<string, Extension['pipelines'][string]> = {};
   for (const { pipeline } of decision.items)
@@ -86,7 +86,7 @@ function patternOf({ engine }: Pass, run: RunRow): AdmittedPattern | undefined {
   // A cancelled run does not grow.
   if (run.patterned === 0 || run.cancelled !== null || run.finished_at !== null) return undefined;
   let pattern = engine.memory.patterns.get(run.rn);
-  if (!pattern) engine.memory.patterns.set(run.rn, (pattern = engine.state.pattern(run.rn)));
+  if (!pattern) engine.memory.patterns.set(run.rn, (pattern = engine.state.patterns.of(run.rn)));
   return pattern;
 }
 
@@ -116,6 +116,6 @@ function viewOf({ engine: { state } }: Pass, run: RunRow): RunView {
       const yields = (select: Select): boolean => yieldsOf(productsOf(item))(select);
       return { phase: item.phase, reason: item.reason, red: item.red === 1, spec: specOf(item), yields };
     },
-    join: (splitter) => state.join(run.rn, splitter),
+    join: (splitter) => state.patterns.join(run.rn, splitter),
   };
 }

@@ -2,7 +2,7 @@
  * Runs and queues that are paused start nothing, and nobody runs out of time for it: the clocks of the run (`timeout`), of the
  * wait for slots and locks, of approvals and of questions stand still. What runs goes on with its own, and so do backoffs.
  */
-import type { ItemRow, RunRow } from '../store/state.ts';
+import type { ItemRow, RunRow } from '../store/rows.ts';
 import { leaveLocksOf } from './lock-waiters.ts';
 import type { Pass } from './pass.ts';
 

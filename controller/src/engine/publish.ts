@@ -4,7 +4,7 @@ import { messageOf } from '@pangolin/contracts/errors';
 import type { NeedsInput } from '@pangolin/contracts/needs-input';
 import type { Condition, ItemStatus, RunStatus } from '@pangolin/contracts/status';
 import { formatTime } from '@pangolin/contracts/units';
-import type { ItemRow, Products, RunRow } from '../store/state.ts';
+import type { ItemRow, Products, RunRow } from '../store/rows.ts';
 import { mapBounded } from '@pangolin/contracts/map-bounded';
 import { specOf, type Engine } from './engine.ts';
 

@@ -3,7 +3,7 @@ import { canonicalBytes } from '@pangolin/contracts/canonical';
 import { sha256 } from '@pangolin/contracts/digest';
 import { casKey } from '@pangolin/contracts/layout';
 import type { Answer, NeedsInput } from '@pangolin/contracts/needs-input';
-import type { ItemRow, RunRow } from '../store/state.ts';
+import type { ItemRow, RunRow } from '../store/rows.ts';
 import { makeReady } from './dependencies.ts';
 import { ACTOR, specOf } from './engine.ts';
 import type { Pass } from './pass.ts';

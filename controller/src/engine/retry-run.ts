@@ -6,7 +6,7 @@ import type { AdmittedPattern } from '@pangolin/contracts/pattern';
 import type { AdmittedItem, AdmittedRun } from '@pangolin/contracts/run';
 import { rolesOf, templatesOf } from '../plan/patterns/patterns.ts';
 import { itemsAgain, specAgain, type EndedItem, type EndedItems } from '../plan/run-again.ts';
-import type { ItemRow, Products, RunRow } from '../store/state.ts';
+import type { ItemRow, Products, RunRow } from '../store/rows.ts';
 import { specOf } from './engine.ts';
 import { insertRun } from './insert-run.ts';
 import type { Pass } from './pass.ts';
@@ -85,7 +85,7 @@ function patternAgain(
   ended: EndedItems,
 ): AdmittedPattern | undefined {
   if (run.patterned === 0) return undefined;
-  const pattern = state.pattern(run.rn);
+  const pattern = state.patterns.of(run.rn);
   const roles = rolesOf(pattern);
   const growing = specs.filter(({ role }) => role !== undefined && roles.includes(role));
   if (growing.length === 0) return undefined;

@@ -19,7 +19,7 @@ import { validateOutput } from '@pangolin/contracts/schema';
 import { pinsOf } from '@pangolin/contracts/pins';
 import type { DispatchManifest, Task } from '@pangolin/contracts/task';
 import type { ObjectStore } from '@pangolin/storage/object-store';
-import type { Products } from '../store/state.ts';
+import type { Products } from '../store/rows.ts';
 import { mapBounded } from '@pangolin/contracts/map-bounded';
 import type { Collected } from './transitions.ts';
 

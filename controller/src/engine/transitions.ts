@@ -5,7 +5,7 @@ import { isCancellation, isTerminal, type Cancellation, type Phase, type Reason 
 import { DEFAULTS, lockKey } from '@pangolin/contracts/run';
 import { decideRetry, PARKS_MAX } from '../plan/retry.ts';
 import type { Verdict } from '../plan/verdicts.ts';
-import type { ItemChange, ItemRow, Products, RunRow } from '../store/state.ts';
+import type { ItemChange, ItemRow, Products, RunRow } from '../store/rows.ts';
 import { signProvenance } from './manifest.ts';
 import { makeReady, settleDependents } from './dependencies.ts';
 import { specOf } from './engine.ts';

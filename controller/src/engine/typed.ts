@@ -7,7 +7,7 @@ import type { Output } from '@pangolin/contracts/output';
 import type { AdmittedItem, Pin } from '@pangolin/contracts/run';
 import type { Shape } from '@pangolin/contracts/shape';
 import { thingBytes } from '@pangolin/storage/registry';
-import type { RunRow } from '../store/state.ts';
+import type { RunRow } from '../store/rows.ts';
 import { specOf, type Engine } from './engine.ts';
 import type { Collection } from './task-files.ts';
 

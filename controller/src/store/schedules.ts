@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type Database from 'better-sqlite3';
 import { SLOTS_MAX, type SlotStatus } from '@pangolin/contracts/schedule';
+import { Statements } from './statements.ts';
 
 export interface ScheduleRow {
   readonly name: string;
@@ -27,22 +28,21 @@ export interface SlotRow {
 }
 
 export class ScheduleStore {
-  readonly #db: Database.Database;
-  readonly #statements = new Map<string, Database.Statement>();
+  readonly #sql: Statements;
 
   /** Makes its tables beside those of the runs. */
   constructor(db: Database.Database) {
-    this.#db = db;
+    this.#sql = new Statements(db);
     db.exec(readFileSync(new URL('./schedules.sql', import.meta.url), 'utf8'));
   }
 
   get(name: string): ScheduleRow | undefined {
-    return this.#all('SELECT * FROM schedule WHERE name = ? AND removed = 0', name)[0] as ScheduleRow | undefined;
+    return this.#sql.all('SELECT * FROM schedule WHERE name = ? AND removed = 0', name)[0] as ScheduleRow | undefined;
   }
 
   /** Declares it, or declares it anew. */
   put(row: Omit<ScheduleRow, 'removed' | 'changed'>): void {
-    this.#run(
+    this.#sql.run(
       'INSERT OR REPLACE INTO schedule (name, spec, digest, paused, seen_at, next_at, actor) VALUES (?, ?, ?, ?, ?, ?, ?)',
       ...[row.name, row.spec, row.digest, row.paused, row.seen_at, row.next_at, row.actor],
     );
@@ -50,39 +50,39 @@ export class ScheduleStore {
 
   /** Slots up to `seenAt` are decided, and this one is next. */
   advance(name: string, change: Pick<ScheduleRow, 'paused' | 'seen_at' | 'next_at'>): void {
-    this.#run(
+    this.#sql.run(
       'UPDATE schedule SET paused = ?, seen_at = ?, next_at = ?, changed = changed + 1 WHERE name = ?',
       ...[change.paused, change.seen_at, change.next_at, name],
     );
   }
 
   remove(name: string): void {
-    this.#run('DELETE FROM schedule_slot WHERE schedule = ?', name);
-    this.#run('UPDATE schedule SET removed = 1, next_at = NULL, changed = changed + 1 WHERE name = ?', name);
+    this.#sql.run('DELETE FROM schedule_slot WHERE schedule = ?', name);
+    this.#sql.run('UPDATE schedule SET removed = 1, next_at = NULL, changed = changed + 1 WHERE name = ?', name);
   }
 
   dueSchedules(now: number): ScheduleRow[] {
-    return this.#all('SELECT * FROM schedule WHERE next_at IS NOT NULL AND next_at <= ?', now) as ScheduleRow[];
+    return this.#sql.all('SELECT * FROM schedule WHERE next_at IS NOT NULL AND next_at <= ?', now) as ScheduleRow[];
   }
 
   nextAt(): number | undefined {
-    const [row] = this.#all('SELECT min(next_at) AS at FROM schedule WHERE next_at IS NOT NULL');
+    const [row] = this.#sql.all('SELECT min(next_at) AS at FROM schedule WHERE next_at IS NOT NULL');
     return (row as { at: number | null }).at ?? undefined;
   }
 
   /* ---- slots ---- */
 
   hasSlot(name: string, slot: number): boolean {
-    return this.#all('SELECT 1 FROM schedule_slot WHERE schedule = ? AND slot = ?', name, slot).length > 0;
+    return this.#sql.all('SELECT 1 FROM schedule_slot WHERE schedule = ? AND slot = ?', name, slot).length > 0;
   }
 
   /** Records a decision; the oldest that nobody waits for make room. */
   addSlot(row: SlotRow): void {
-    this.#run(
+    this.#sql.run(
       'INSERT INTO schedule_slot VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
       ...[row.schedule, row.slot, row.run_id, row.outcome, row.why, row.actor, row.submission, row.document],
     );
-    this.#run(
+    this.#sql.run(
       `DELETE FROM schedule_slot WHERE schedule = ? AND outcome <> 'due'
        AND slot < (SELECT min(slot) FROM (SELECT slot FROM schedule_slot WHERE schedule = ? ORDER BY slot DESC LIMIT ${SLOTS_MAX}))
        AND NOT EXISTS (SELECT 1 FROM run WHERE run.run_id = schedule_slot.run_id AND run.finished_at IS NULL)`,
@@ -93,16 +93,16 @@ export class ScheduleStore {
 
   /** Slots whose file is not known to be taken in. */
   dueSlots(): SlotRow[] {
-    return this.#all(`SELECT * FROM schedule_slot WHERE outcome = 'due'`) as SlotRow[];
+    return this.#sql.all(`SELECT * FROM schedule_slot WHERE outcome = 'due'`) as SlotRow[];
   }
 
   hasDueSlots(): boolean {
-    return this.#all(`SELECT 1 FROM schedule_slot WHERE outcome = 'due' LIMIT 1`).length > 0;
+    return this.#sql.all(`SELECT 1 FROM schedule_slot WHERE outcome = 'due' LIMIT 1`).length > 0;
   }
 
   /** The file of a due slot was answered. Answers the slot, if the file is one. */
   answer(submission: string, outcome: 'submitted' | 'rejected', why: string | null): SlotRow | undefined {
-    const [row] = this.#all(
+    const [row] = this.#sql.all(
       `UPDATE schedule_slot SET outcome = ?, why = ?, document = NULL WHERE submission = ? AND outcome = 'due' RETURNING *`,
       ...[outcome, why, submission],
     );
@@ -113,7 +113,7 @@ export class ScheduleStore {
 
   /** Its runs that have not ended, those that are not admitted yet included. */
   openRuns(name: string): string[] {
-    const rows = this.#all(
+    const rows = this.#sql.all(
       `SELECT s.run_id FROM schedule_slot s LEFT JOIN run r ON r.run_id = s.run_id WHERE s.schedule = ?
        AND (s.outcome = 'due' OR (s.outcome = 'submitted' AND r.finished_at IS NULL)) ORDER BY s.slot`,
       name,
@@ -124,12 +124,12 @@ export class ScheduleStore {
   /** A later slot of the schedule was submitted, or is about to be. */
   isOvertaken({ schedule, slot }: SlotRow): boolean {
     const later = `SELECT 1 FROM schedule_slot WHERE schedule = ? AND slot > ? AND outcome IN ('due', 'submitted') LIMIT 1`;
-    return this.#all(later, schedule, slot).length > 0;
+    return this.#sql.all(later, schedule, slot).length > 0;
   }
 
   /** The newest first. */
   recentSlots(name: string): SlotRow[] {
-    return this.#all(
+    return this.#sql.all(
       `SELECT * FROM schedule_slot WHERE schedule = ? ORDER BY slot DESC LIMIT ${SLOTS_MAX}`,
       name,
     ) as SlotRow[];
@@ -138,28 +138,16 @@ export class ScheduleStore {
   /* ---- publication ---- */
 
   changed(): ScheduleRow[] {
-    return this.#all('SELECT * FROM schedule WHERE changed > 0') as ScheduleRow[];
+    return this.#sql.all('SELECT * FROM schedule WHERE changed > 0') as ScheduleRow[];
   }
 
   /** Nothing is left to publish, unless it changed again since it was read. */
   markPublished({ name, changed, removed }: ScheduleRow): void {
-    if (removed === 1) this.#run('DELETE FROM schedule WHERE name = ? AND changed = ?', name, changed);
-    else this.#run('UPDATE schedule SET changed = 0 WHERE name = ? AND changed = ?', name, changed);
+    if (removed === 1) this.#sql.run('DELETE FROM schedule WHERE name = ? AND changed = ?', name, changed);
+    else this.#sql.run('UPDATE schedule SET changed = 0 WHERE name = ? AND changed = ?', name, changed);
   }
 
   #touch(name: string): void {
-    this.#run('UPDATE schedule SET changed = changed + 1 WHERE name = ?', name);
-  }
-
-  #prepare(sql: string): Database.Statement {
-    let statement = this.#statements.get(sql);
-    if (!statement) this.#statements.set(sql, (statement = this.#db.prepare(sql)));
-    return statement;
-  }
-  #run(sql: string, ...values: unknown[]): void {
-    this.#prepare(sql).run(...values);
-  }
-  #all(sql: string, ...values: unknown[]): unknown[] {
-    return this.#prepare(sql).all(...values);
+    this.#sql.run('UPDATE schedule SET changed = changed + 1 WHERE name = ?', name);
   }
 }

@@ -1,114 +1,17 @@
-/** Run-state in SQLite: the only file that knows its columns. Rows in, rows out; decisions are made elsewhere. */
+/** Run-state in SQLite: with the files beside it the only place that knows its columns. Rows in, rows out; decisions are made elsewhere. */
 import { readFileSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { PangolinError } from '@pangolin/contracts/errors';
-import { isTerminal, type Phase, type Reason } from '@pangolin/contracts/reasons';
-import type { AdmittedItem, AdmittedRun, Inherited, When } from '@pangolin/contracts/run';
-import type { AdmittedPattern } from '@pangolin/contracts/pattern';
+import { isTerminal, type Phase } from '@pangolin/contracts/reasons';
+import type { AdmittedItem, AdmittedRun } from '@pangolin/contracts/run';
 import type { PipelineSpec } from '@pangolin/contracts/pipeline';
-import type { ProductRef } from '@pangolin/contracts/output';
 import type { RunPhase } from '@pangolin/contracts/status';
+import { EdgeStore } from './edges.ts';
+import { PatternStore } from './patterns.ts';
 import { PauseStore } from './pauses.ts';
+import type { ItemChange, ItemRow, NewRun, RunRow } from './rows.ts';
 import { ScheduleStore } from './schedules.ts';
-
-export interface Products {
-  readonly patch?: ProductRef;
-  /** Path relative to outputs/ → its bytes. */
-  readonly outputs: Readonly<Record<string, ProductRef>>;
-  /** Digest of the output.json that names them, which is in cas/. */
-  readonly result?: string;
-}
-
-export interface RunRow {
-  readonly rn: number;
-  readonly run_id: string;
-  readonly queue: string;
-  readonly spec: string;
-  readonly plan: string;
-  readonly labels: string;
-  readonly actor: string;
-  readonly submission: string;
-  readonly phase: RunPhase;
-  readonly cancelled: string | null;
-  readonly open: number;
-  readonly submitted_at: number;
-  readonly finished_at: number | null;
-  readonly sealed_at: number | null;
-  readonly paused: number;
-  readonly open_ended: number;
-  readonly exits: number;
-  readonly timeout_ms: number | null;
-  readonly due_at: number | null;
-  readonly tag: number;
-  readonly spec_written: number;
-  readonly changed: number;
-  readonly patterned: number;
-  readonly retry_of: string | null;
-}
-
-export interface ItemRow {
-  readonly iid: number;
-  readonly rn: number;
-  readonly item_id: string;
-  readonly queue: string;
-  readonly spec: string;
-  readonly phase: Phase;
-  readonly reason: Reason;
-  readonly message: string | null;
-  readonly priority: number;
-  readonly tag: number;
-  readonly rank: number;
-  readonly ready_at: number | null;
-  readonly on_exit: number;
-  readonly attempt: number;
-  readonly charged: number;
-  readonly infra: number;
-  readonly parks: number;
-  readonly runnable: number;
-  readonly blocked_on: string | null;
-  readonly due_at: number | null;
-  readonly left_ms: number | null;
-  readonly stop: Reason | null;
-  readonly task: string | null;
-  readonly dispatch: string | null;
-  readonly statement: number | null;
-  readonly started_at: number | null;
-  readonly finished_at: number | null;
-  readonly partial: number;
-  readonly red: number;
-  readonly products: string | null;
-  readonly question: string | null;
-  readonly answer: string | null;
-}
-
-export type Rule = 'done' | When;
-
-export interface Edge {
-  readonly src: number;
-  readonly dst: number;
-  readonly grp: string;
-  readonly rule: Rule | 'any';
-}
-
-/** Columns that a transition may write. Absent ones stay as they are. */
-export type ItemChange = Partial<
-  Omit<ItemRow, 'iid' | 'rn' | 'item_id' | 'queue' | 'spec' | 'priority'> & {
-    readonly products: string | null;
-  }
->;
-
-export interface NewRun {
-  readonly run: AdmittedRun;
-  readonly plan: string;
-  readonly actor: string;
-  readonly submission: string;
-  readonly at: number;
-  /** End of its timeout, or what is left of it while its queue is paused. */
-  readonly due: { readonly due_at: number | null; readonly left_ms: number | null };
-  /** Where its items begin in the queue. */
-  readonly tag: number;
-  readonly retryOf?: string;
-}
+import { Statements } from './statements.ts';
 
 /** Changes whenever a table does (PRAGMA user_version). */
 const LAYOUT = 4;
@@ -119,7 +22,9 @@ export class StateStore {
   readonly db: Database.Database;
   readonly schedules: ScheduleStore;
   readonly pauses: PauseStore;
-  readonly #statements = new Map<string, Database.Statement>();
+  readonly edges: EdgeStore;
+  readonly patterns: PatternStore;
+  readonly #sql: Statements;
   /** Named by content, so that none is ever out of date. */
   readonly #pipelines = new Map<string, PipelineSpec>();
 
@@ -129,6 +34,7 @@ export class StateStore {
    */
   constructor(path: string) {
     this.db = new Database(path, { timeout: 500 });
+    this.#sql = new Statements(this.db);
     try {
       // Two signed statements a page.
       this.db.pragma('page_size = 8192');
@@ -143,6 +49,8 @@ export class StateStore {
       this.db.exec(readFileSync(new URL('./schema.sql', import.meta.url), 'utf8'));
       this.schedules = new ScheduleStore(this.db);
       this.pauses = new PauseStore(this.db);
+      this.edges = new EdgeStore(this.db);
+      this.patterns = new PatternStore(this.db);
     } catch (cause) {
       this.db.close();
       if ((cause as { code?: string }).code?.startsWith('SQLITE_BUSY')) {
@@ -178,75 +86,76 @@ export class StateStore {
   /* ---- transactions: one a pass, with a savepoint around each step of it ---- */
 
   begin(): void {
-    this.#run('BEGIN IMMEDIATE');
+    this.#sql.run('BEGIN IMMEDIATE');
   }
   commit(): void {
-    this.#run('COMMIT');
+    this.#sql.run('COMMIT');
   }
   /** Nothing when SQLite has rolled back by itself, as it does when the disk is full. */
   rollback(): void {
-    if (this.db.inTransaction) this.#run('ROLLBACK');
+    if (this.db.inTransaction) this.#sql.run('ROLLBACK');
   }
   savepoint(): void {
-    this.#run('SAVEPOINT step');
+    this.#sql.run('SAVEPOINT step');
   }
   release(): void {
-    this.#run('RELEASE step');
+    this.#sql.run('RELEASE step');
   }
   rollbackToSavepoint(): void {
-    this.#run('ROLLBACK TO step');
-    this.#run('RELEASE step');
+    this.#sql.run('ROLLBACK TO step');
+    this.#sql.run('RELEASE step');
   }
 
   /** A value that is set once and stays: the deployment's name, say. */
   constant(key: string, make: () => string): string {
-    this.#run('INSERT INTO meta VALUES (?, ?) ON CONFLICT DO NOTHING', key, make());
-    return (this.#one('SELECT value FROM meta WHERE key = ?', key) as { value: string }).value;
+    this.#sql.run('INSERT INTO meta VALUES (?, ?) ON CONFLICT DO NOTHING', key, make());
+    return (this.#sql.one('SELECT value FROM meta WHERE key = ?', key) as { value: string }).value;
   }
 
   /* ---- runs ---- */
 
   run(runId: string): RunRow | undefined {
-    return this.#one('SELECT * FROM run WHERE run_id = ?', runId) as RunRow | undefined;
+    return this.#sql.one('SELECT * FROM run WHERE run_id = ?', runId) as RunRow | undefined;
   }
 
   runByNumber(rn: number): RunRow {
-    return this.#one('SELECT * FROM run WHERE rn = ?', rn) as RunRow;
+    return this.#sql.one('SELECT * FROM run WHERE rn = ?', rn) as RunRow;
   }
 
   /** Runs with something left to do: unfinished, unsealed or unpublished. */
   openRuns(): RunRow[] {
-    return this.#all('SELECT * FROM run WHERE finished_at IS NULL OR sealed_at IS NULL OR changed > 0') as RunRow[];
+    return this.#sql.all('SELECT * FROM run WHERE finished_at IS NULL OR sealed_at IS NULL OR changed > 0') as RunRow[];
   }
 
   hasOpenRuns(): boolean {
     return (
-      this.#one('SELECT 1 FROM run WHERE finished_at IS NULL OR sealed_at IS NULL OR changed > 0 LIMIT 1') !== undefined
+      this.#sql.one('SELECT 1 FROM run WHERE finished_at IS NULL OR sealed_at IS NULL OR changed > 0 LIMIT 1') !==
+      undefined
     );
   }
 
   hasFinishedUnsealed(): boolean {
-    return this.#one('SELECT 1 FROM run WHERE finished_at IS NOT NULL AND sealed_at IS NULL LIMIT 1') !== undefined;
+    return this.#sql.one('SELECT 1 FROM run WHERE finished_at IS NOT NULL AND sealed_at IS NULL LIMIT 1') !== undefined;
   }
 
   changedRuns(): RunRow[] {
-    return this.#all(
+    return this.#sql.all(
       'SELECT * FROM run WHERE (finished_at IS NULL OR sealed_at IS NULL OR changed > 0) AND changed > 0',
     ) as RunRow[];
   }
 
   retriesOf(runId: string): number {
-    return (this.#one('SELECT count(*) AS n FROM run WHERE retry_of = ?', runId) as { n: number }).n;
+    return (this.#sql.one('SELECT count(*) AS n FROM run WHERE retry_of = ?', runId) as { n: number }).n;
   }
 
   counts(rn: number): { readonly phase: Phase; readonly n: number }[] {
-    return this.#all('SELECT phase, n FROM run_count WHERE rn = ? AND n > 0', rn) as { phase: Phase; n: number }[];
+    return this.#sql.all('SELECT phase, n FROM run_count WHERE rn = ? AND n > 0', rn) as { phase: Phase; n: number }[];
   }
 
   /** The run without its items: `insertItem` and `insertEdge` follow. */
   insertRun(entry: NewRun): RunRow {
     const { run } = entry;
-    const { lastInsertRowid } = this.#run(
+    const { lastInsertRowid } = this.#sql.run(
       `INSERT INTO run (run_id, queue, spec, plan, labels, actor, submission, phase, open, submitted_at, retry_of, open_ended, timeout_ms, due_at, left_ms, tag, patterned)
        VALUES (?, ?, ?, ?, ?, ?, ?, 'running', 0, ?, ?, ?, ?, ?, ?, ?, ?)`,
       run.id,
@@ -265,25 +174,19 @@ export class StateStore {
       entry.tag,
       run.pattern ? 1 : 0,
     );
-    if (run.pattern) this.#run('INSERT INTO pattern VALUES (?, ?)', lastInsertRowid, JSON.stringify(run.pattern));
-    if (run.inherited) this.#run('INSERT INTO inherited VALUES (?, ?)', lastInsertRowid, JSON.stringify(run.inherited));
+    this.patterns.insert(Number(lastInsertRowid), run);
     return this.runByNumber(Number(lastInsertRowid));
-  }
-
-  inherited(rn: number): Inherited | undefined {
-    const row = this.#one('SELECT spec FROM inherited WHERE rn = ?', rn) as { spec: string } | undefined;
-    return row && (JSON.parse(row.spec) as Inherited);
   }
 
   addPipelines(pipelines: AdmittedRun['pipelines']): void {
     for (const [digest, spec] of Object.entries(pipelines)) {
-      this.#run('INSERT INTO pipeline VALUES (?, ?) ON CONFLICT DO NOTHING', digest, JSON.stringify(spec));
+      this.#sql.run('INSERT INTO pipeline VALUES (?, ?) ON CONFLICT DO NOTHING', digest, JSON.stringify(spec));
     }
   }
 
   /** A pending item that waits for nothing yet. Answers its number. */
   insertItem(run: RunRow, spec: AdmittedItem): number {
-    const { lastInsertRowid } = this.#run(
+    const { lastInsertRowid } = this.#sql.run(
       `INSERT INTO item (rn, item_id, queue, spec, phase, reason, priority, on_exit)
        VALUES (?, ?, ?, ?, 'pending', 'WaitingForDependencies', ?, ?)`,
       run.rn,
@@ -296,21 +199,9 @@ export class StateStore {
     return Number(lastInsertRowid);
   }
 
-  insertEdge(edge: Edge): void {
-    this.#run('INSERT INTO edge VALUES (?, ?, ?, ?)', edge.src, edge.dst, edge.grp, edge.rule);
-  }
-
-  insertGroup(dst: number, grp: string, undecided: number): void {
-    this.#run('INSERT INTO edge_group VALUES (?, ?, ?)', dst, grp, undecided);
-  }
-
-  setUnmet(iid: number, unmet: number): void {
-    this.#run('INSERT INTO waits VALUES (?, ?)', iid, unmet);
-  }
-
   /** Items were added to the run. */
   grown(rn: number, items: number, exits: number): void {
-    this.#run(
+    this.#sql.run(
       'UPDATE run SET open = open + ?, exits = exits + ?, changed = changed + 1 WHERE rn = ?',
       items,
       exits,
@@ -319,12 +210,12 @@ export class StateStore {
   }
 
   closeRun(rn: number): void {
-    this.#run('UPDATE run SET open_ended = 0, changed = changed + 1 WHERE rn = ?', rn);
+    this.#sql.run('UPDATE run SET open_ended = 0, changed = changed + 1 WHERE rn = ?', rn);
   }
 
   /** Runs whose own timeout has passed and that nobody has cancelled. */
   dueRuns(now: number): RunRow[] {
-    return this.#all(
+    return this.#sql.all(
       'SELECT * FROM run WHERE due_at IS NOT NULL AND finished_at IS NULL AND cancelled IS NULL AND due_at <= ?',
       now,
     ) as RunRow[];
@@ -332,10 +223,10 @@ export class StateStore {
 
   /** Lets the onExit items of a run see that all the others are over. Answers those that wait for nothing else. */
   releaseExits(rn: number): ItemRow[] {
-    this.#run('UPDATE run SET exits = 0 WHERE rn = ?', rn);
+    this.#sql.run('UPDATE run SET exits = 0 WHERE rn = ?', rn);
     const exits = `SELECT iid FROM item WHERE rn = ? AND on_exit = 1 AND phase = 'pending'`;
-    this.#run(`UPDATE waits SET unmet = unmet - 1 WHERE iid IN (${exits})`, rn);
-    return this.#all(
+    this.#sql.run(`UPDATE waits SET unmet = unmet - 1 WHERE iid IN (${exits})`, rn);
+    return this.#sql.all(
       `SELECT item.* FROM item JOIN waits USING (iid)
        WHERE rn = ? AND on_exit = 1 AND phase = 'pending' AND unmet = 0 ORDER BY iid`,
       rn,
@@ -344,47 +235,25 @@ export class StateStore {
 
   openExits(rn: number): number {
     return (
-      this.#one(`SELECT count(*) AS n FROM item WHERE rn = ? AND on_exit = 1 AND phase = 'pending'`, rn) as {
+      this.#sql.one(`SELECT count(*) AS n FROM item WHERE rn = ? AND on_exit = 1 AND phase = 'pending'`, rn) as {
         n: number;
       }
     ).n;
   }
 
   itemCount(rn: number): number {
-    return (this.#one('SELECT sum(n) AS n FROM run_count WHERE rn = ?', rn) as { n: number | null }).n ?? 0;
-  }
-
-  /* ---- patterns ---- */
-
-  /** Of a run that has one. */
-  pattern(rn: number): AdmittedPattern {
-    return JSON.parse(
-      (this.#one('SELECT spec FROM pattern WHERE rn = ?', rn) as { spec: string }).spec,
-    ) as AdmittedPattern;
-  }
-
-  openJoin(rn: number, splitter: string, branches: number): void {
-    this.#run('INSERT INTO pattern_join VALUES (?, ?, ?, ?)', rn, splitter, branches, branches);
-  }
-
-  arriveBranch(rn: number, splitter: string): void {
-    this.#run('UPDATE pattern_join SET missing = missing - 1 WHERE rn = ? AND splitter = ?', rn, splitter);
-  }
-
-  join(rn: number, splitter: string): { readonly branches: number; readonly missing: number } | undefined {
-    return this.#one('SELECT branches, missing FROM pattern_join WHERE rn = ? AND splitter = ?', rn, splitter) as
-      { branches: number; missing: number } | undefined;
+    return (this.#sql.one('SELECT sum(n) AS n FROM run_count WHERE rn = ?', rn) as { n: number | null }).n ?? 0;
   }
 
   /* ---- queues ---- */
 
   /** `spec` is null of a queue that nobody has declared, and that was paused all the same. */
   queues(): { readonly name: string; readonly spec: string | null; readonly paused: number }[] {
-    return this.#all('SELECT * FROM queue') as { name: string; spec: string | null; paused: number }[];
+    return this.#sql.all('SELECT * FROM queue') as { name: string; spec: string | null; paused: number }[];
   }
 
   putQueue(name: string, spec: string): void {
-    this.#run(
+    this.#sql.run(
       'INSERT INTO queue (name, spec) VALUES (?, ?) ON CONFLICT DO UPDATE SET spec = excluded.spec',
       name,
       spec,
@@ -394,36 +263,39 @@ export class StateStore {
   /** The furthest place that a dispatched item of the queue had: where a new run begins. Looked up once, at start. */
   furthestTag(queue: string): number {
     return (
-      (this.#one('SELECT max(tag) AS tag FROM item WHERE queue = ? AND attempt > 0', queue) as { tag: number | null })
-        .tag ?? 0
+      (
+        this.#sql.one('SELECT max(tag) AS tag FROM item WHERE queue = ? AND attempt > 0', queue) as {
+          tag: number | null;
+        }
+      ).tag ?? 0
     );
   }
 
   setRunTag(rn: number, tag: number): void {
-    this.#run('UPDATE run SET tag = ? WHERE rn = ?', tag, rn);
+    this.#sql.run('UPDATE run SET tag = ? WHERE rn = ?', tag, rn);
   }
 
   cancelRun(rn: number, why: string): void {
-    this.#run('UPDATE run SET cancelled = ?, changed = changed + 1 WHERE rn = ?', why, rn);
+    this.#sql.run('UPDATE run SET cancelled = ?, changed = changed + 1 WHERE rn = ?', why, rn);
   }
 
   finishRun(rn: number, phase: RunPhase, at: number): void {
-    this.#run('UPDATE run SET phase = ?, finished_at = ?, changed = changed + 1 WHERE rn = ?', phase, at, rn);
+    this.#sql.run('UPDATE run SET phase = ?, finished_at = ?, changed = changed + 1 WHERE rn = ?', phase, at, rn);
   }
 
   markSealed(runId: string, at: number): void {
-    this.#run('UPDATE run SET sealed_at = ?, changed = changed + 1 WHERE run_id = ?', at, runId);
+    this.#sql.run('UPDATE run SET sealed_at = ?, changed = changed + 1 WHERE run_id = ?', at, runId);
   }
 
   /** Nothing is left to publish, unless the run changed again since `changed` was read. */
   markPublished(rn: number, changed: number): void {
-    this.#run('UPDATE run SET changed = 0, spec_written = 1 WHERE rn = ? AND changed = ?', rn, changed);
+    this.#sql.run('UPDATE run SET changed = 0, spec_written = 1 WHERE rn = ? AND changed = ?', rn, changed);
   }
 
   pipeline(digest: string): PipelineSpec {
     const known = this.#pipelines.get(digest);
     if (known) return known;
-    const row = this.#one('SELECT spec FROM pipeline WHERE sha256 = ?', digest) as { spec: string };
+    const row = this.#sql.one('SELECT spec FROM pipeline WHERE sha256 = ?', digest) as { spec: string };
     const spec = JSON.parse(row.spec) as PipelineSpec;
     if (this.#pipelines.size >= PIPELINES_MAX) this.#pipelines.clear();
     this.#pipelines.set(digest, spec);
@@ -433,44 +305,44 @@ export class StateStore {
   /* ---- items ---- */
 
   item(rn: number, itemId: string): ItemRow | undefined {
-    return this.#one('SELECT * FROM item WHERE rn = ? AND item_id = ?', rn, itemId) as ItemRow | undefined;
+    return this.#sql.one('SELECT * FROM item WHERE rn = ? AND item_id = ?', rn, itemId) as ItemRow | undefined;
   }
 
   /** The little that dependents ask of an item; its whole row may be large. */
   sourceItem(rn: number, itemId: string): Pick<ItemRow, 'iid' | 'phase'> | undefined {
-    return this.#one('SELECT iid, phase FROM item WHERE rn = ? AND item_id = ?', rn, itemId) as
+    return this.#sql.one('SELECT iid, phase FROM item WHERE rn = ? AND item_id = ?', rn, itemId) as
       Pick<ItemRow, 'iid' | 'phase'> | undefined;
   }
 
   /** `outputs`: `patch` and `outputs/<path>` → digest, of an item that is done. */
   addProducts(iid: number, outputs: Readonly<Record<string, { readonly sha256: string }>>): void {
     for (const [output, { sha256 }] of Object.entries(outputs))
-      this.#run('INSERT INTO product VALUES (?, ?, ?)', iid, output, sha256);
+      this.#sql.run('INSERT INTO product VALUES (?, ?, ?)', iid, output, sha256);
   }
 
   /** Digest of one product of an item that is done. */
   product(iid: number, output: string): string | undefined {
-    const row = this.#one('SELECT sha256 FROM product WHERE iid = ? AND output = ?', iid, output);
+    const row = this.#sql.one('SELECT sha256 FROM product WHERE iid = ? AND output = ?', iid, output);
     return (row as { sha256: string } | undefined)?.sha256;
   }
 
   hasTask(task: string): boolean {
-    return this.#one('SELECT 1 FROM item WHERE task = ?', task) !== undefined;
+    return this.#sql.one('SELECT 1 FROM item WHERE task = ?', task) !== undefined;
   }
 
   itemByTask(task: string): ItemRow | undefined {
-    return this.#one('SELECT * FROM item WHERE task = ?', task) as ItemRow | undefined;
+    return this.#sql.one('SELECT * FROM item WHERE task = ?', task) as ItemRow | undefined;
   }
 
   itemById(iid: number): ItemRow {
-    return this.#one('SELECT * FROM item WHERE iid = ?', iid) as ItemRow;
+    return this.#sql.one('SELECT * FROM item WHERE iid = ?', iid) as ItemRow;
   }
 
   /** In the order of the spec. */
   *itemsOf(rn: number): IterableIterator<ItemRow> {
     // A cursor would keep the connection busy for its lifetime, so rows are read in pages.
     for (let after = 0; ;) {
-      const page = this.#all(
+      const page = this.#sql.all(
         'SELECT * FROM item WHERE rn = ? AND iid > ? ORDER BY iid LIMIT 1000',
         rn,
         after,
@@ -483,7 +355,7 @@ export class StateStore {
 
   /** Not terminal, in the order of the spec. */
   openItems(rn: number): ItemRow[] {
-    return this.#all(
+    return this.#sql.all(
       `SELECT * FROM item WHERE rn = ? AND phase IN ('pending', 'ready', 'starting', 'running', 'waiting') ORDER BY iid`,
       rn,
     ) as ItemRow[];
@@ -491,7 +363,7 @@ export class StateStore {
 
   /** The first `limit` items that ended without success, skipped ones included. */
   unsuccessful(rn: number, limit: number): ItemRow[] {
-    return this.#all(
+    return this.#sql.all(
       `SELECT * FROM item WHERE rn = ? AND phase IN ('failed', 'skipped', 'cancelled', 'denied') ORDER BY iid LIMIT ? + 0`,
       rn,
       limit,
@@ -500,11 +372,11 @@ export class StateStore {
 
   /** Items that hold a task, in every run. */
   activeItems(): ItemRow[] {
-    return this.#all('SELECT * FROM item WHERE task IS NOT NULL') as ItemRow[];
+    return this.#sql.all('SELECT * FROM item WHERE task IS NOT NULL') as ItemRow[];
   }
 
   runnable(queue: string, limit: number): ItemRow[] {
-    return this.#all(
+    return this.#sql.all(
       'SELECT * FROM item WHERE runnable = 1 AND queue = ? ORDER BY rank, iid LIMIT ? + 0',
       queue,
       limit,
@@ -513,7 +385,7 @@ export class StateStore {
 
   /** Those that have been ready since before `before`, the longest first. */
   readyLong(queue: string, before: number, limit: number): ItemRow[] {
-    return this.#all(
+    return this.#sql.all(
       'SELECT * FROM item WHERE runnable = 1 AND queue = ? AND ready_at <= ? ORDER BY ready_at, iid LIMIT ? + 0',
       queue,
       before,
@@ -522,7 +394,7 @@ export class StateStore {
   }
 
   due(now: number, limit: number): ItemRow[] {
-    return this.#all(
+    return this.#sql.all(
       'SELECT * FROM item WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ? + 0',
       now,
       limit,
@@ -530,39 +402,12 @@ export class StateStore {
   }
 
   nextDue(): number | undefined {
-    const item = this.#one('SELECT min(due_at) AS at FROM item WHERE due_at IS NOT NULL') as { at: number | null };
-    const run = this.#one(
+    const item = this.#sql.one('SELECT min(due_at) AS at FROM item WHERE due_at IS NOT NULL') as { at: number | null };
+    const run = this.#sql.one(
       'SELECT min(due_at) AS at FROM run WHERE due_at IS NOT NULL AND finished_at IS NULL AND cancelled IS NULL',
     ) as { at: number | null };
     const due = [item.at, run.at, this.schedules.nextAt() ?? null].filter((at) => at !== null);
     return due.length === 0 ? undefined : Math.min(...due);
-  }
-
-  edgesFrom(iid: number): Edge[] {
-    return this.#all('SELECT * FROM edge WHERE src = ? ORDER BY dst', iid) as Edge[];
-  }
-
-  /** Takes one off the item's count of unsatisfied dependencies. Answers whether it waits for nothing any more. */
-  satisfy(iid: number): boolean {
-    const { unmet } = this.#one('UPDATE waits SET unmet = unmet - 1 WHERE iid = ? RETURNING unmet', iid) as {
-      unmet: number;
-    };
-    return unmet === 0;
-  }
-
-  /** One source of an any-of group is out. Answers how many still can be done; undefined when the group is decided. */
-  ruleOut(dst: number, grp: string): number | undefined {
-    const row = this.#one(
-      'UPDATE edge_group SET undecided = undecided - 1 WHERE dst = ? AND grp = ? RETURNING undecided',
-      dst,
-      grp,
-    );
-    return (row as { undecided: number } | undefined)?.undecided;
-  }
-
-  /** Decides an any-of group. False when it was decided before. */
-  decideGroup(dst: number, grp: string): boolean {
-    return this.#run('DELETE FROM edge_group WHERE dst = ? AND grp = ?', dst, grp).changes === 1;
   }
 
   /**
@@ -571,7 +416,7 @@ export class StateStore {
    */
   wakeWaiters(lock: string): void {
     // From one queue to the next by the index, however many wait in each.
-    this.#run(
+    this.#sql.run(
       `WITH RECURSIVE waiting (queue) AS (
          SELECT min(queue) FROM item WHERE blocked_on = @lock
          UNION ALL
@@ -588,48 +433,33 @@ export class StateStore {
   }
 
   wakeBlocked(blockedOn: string): void {
-    this.#run('UPDATE item SET blocked_on = NULL, runnable = 1 WHERE blocked_on = ?', blockedOn);
+    this.#sql.run('UPDATE item SET blocked_on = NULL, runnable = 1 WHERE blocked_on = ?', blockedOn);
   }
 
   /** After a start nobody remembers who was told of a lock, so every waiter looks for itself. */
   wakeAllWaiters(): void {
-    this.#run('UPDATE item SET blocked_on = NULL, runnable = 1 WHERE blocked_on IS NOT NULL');
+    this.#sql.run('UPDATE item SET blocked_on = NULL, runnable = 1 WHERE blocked_on IS NOT NULL');
   }
 
   /** The one way an item changes. Keeps the run's count of open items and marks the run for publishing. */
   change(item: ItemRow, change: ItemChange): void {
-    this.#run(
+    this.#sql.run(
       `UPDATE item SET ${Object.keys(change).join(' = ?, ')} = ? WHERE iid = ?`,
       ...Object.values(change),
       item.iid,
     );
     const closes = change.phase !== undefined && isTerminal(change.phase) && !isTerminal(item.phase);
-    this.#run('UPDATE run SET changed = changed + 1, open = open - ? WHERE rn = ?', closes ? 1 : 0, item.rn);
+    this.#sql.run('UPDATE run SET changed = changed + 1, open = open - ? WHERE rn = ?', closes ? 1 : 0, item.rn);
   }
 
   /* ---- controls ---- */
 
   controlled(id: string): boolean {
-    return this.#one('SELECT 1 FROM control WHERE id = ?', id) !== undefined;
+    return this.#sql.one('SELECT 1 FROM control WHERE id = ?', id) !== undefined;
   }
 
   /** False when this control took effect before. */
   claimControl(id: string, at: number): boolean {
-    return this.#run('INSERT INTO control VALUES (?, ?) ON CONFLICT DO NOTHING', id, at).changes === 1;
-  }
-
-  #prepare(sql: string): Database.Statement {
-    let statement = this.#statements.get(sql);
-    if (!statement) this.#statements.set(sql, (statement = this.db.prepare(sql)));
-    return statement;
-  }
-  #run(sql: string, ...values: unknown[]): Database.RunResult {
-    return this.#prepare(sql).run(...values);
-  }
-  #one(sql: string, ...values: unknown[]): unknown {
-    return this.#prepare(sql).get(...values);
-  }
-  #all(sql: string, ...values: unknown[]): unknown[] {
-    return this.#prepare(sql).all(...values);
+    return this.#sql.run('INSERT INTO control VALUES (?, ?) ON CONFLICT DO NOTHING', id, at).changes === 1;
   }
 }

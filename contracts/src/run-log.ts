@@ -74,6 +74,9 @@ export type RunEventBody =
     }
   /** `cause`: the item whose end made the run grow; absent when an operator extended it. `items`: digest of the Extension. */
   | { readonly kind: 'run.extended'; readonly cause?: string; readonly items: DigestSet }
+  /** No attempt is fired until the run is resumed or cancelled. */
+  | { readonly kind: 'run.paused' }
+  | { readonly kind: 'run.resumed' }
   /** An open-ended run takes no more extensions. */
   | { readonly kind: 'run.closed' }
   /** What is open ends as `cancelled`, with this reason where nobody had cancelled it before; but for onExit items. */

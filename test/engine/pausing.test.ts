@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { itemsKey } from '@pangolin/contracts/layout';
 import type { AdmittedItem } from '@pangolin/contracts/run';
+import { ACTOR } from '@pangolin/controller/engine/engine';
 import { checkNow } from './invariants.ts';
 import { admittedItem, admittedRun, World } from './world.ts';
 
@@ -85,6 +86,20 @@ for (const [what, about] of pauses) {
     check(outOfTime);
   });
 }
+
+test('a pause of the run is in its log, once, with who asked for it', async (t) => {
+  const world = await open(t);
+  await world.submit(admittedRun('r', [admittedItem('a')]));
+  await passes(world);
+  for (const verb of ['pause', 'pause', 'resume', 'resume']) await control(world, verb, { run: 'r' });
+  assert.deepEqual(
+    world
+      .events('r')
+      .map(({ kind, actor }) => `${kind} ${actor}`)
+      .slice(-3),
+    [`item.fired ${ACTOR}`, 'run.paused human:test', 'run.resumed human:test'],
+  );
+});
 
 test('the timeout of a run stands still, also of one that comes while its queue is paused', async (t) => {
   const world = await open(t);

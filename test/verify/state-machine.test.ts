@@ -283,6 +283,7 @@ const grown = (cause?: string): Json => ({
 });
 const open = { items: [item('a'), item('b', ['a'])], openEnded: true };
 const closed: Json = { kind: 'run.closed' };
+const [paused, resumed]: Json[] = [{ kind: 'run.paused' }, { kind: 'run.resumed' }];
 const both = [...ended('a'), ...ended('b')];
 const three = { status: 'succeeded', counts: { done: 3 } };
 
@@ -393,6 +394,18 @@ const richer: readonly [string, Json, Json[], Json][] = [
     [...ended('a'), grown('a'), ...ended('b'), ...ended('c')],
     three,
   ],
+  [
+    'the run is paused while an item runs, resumed, and paused again',
+    one,
+    [fired('a'), paused!, reconciled('a', 'failed', 'Lost'), retried('a', 'Lost'), resumed!, fired('a', 2), paused!, reconciled('a', 'done', 'Succeeded', 2)], // prettier-ignore
+    oneDone,
+  ],
+  [
+    'a paused run is cancelled, and the exit item runs',
+    leaving,
+    [...ended('a'), paused!, cancelled, skipped('b', 'Cancelled'), ...ended('z')],
+    { status: 'cancelled', counts: { done: 2, cancelled: 1 } },
+  ],
   ['an operator extends the run and closes it', open, [grown(), ...both, ...ended('c'), closed], three],
 ];
 
@@ -417,6 +430,9 @@ test('a withheld extension is a finding, and its items are followed as far as th
 });
 
 const poorer: readonly [string, Json, Json[], Json, RegExp][] = [
+  ['an item is fired while the run is paused', one, [paused!, ...ended('a'), resumed!], oneDone, /the run was paused/],
+  ['a run is paused twice', one, [paused!, paused!, resumed!, ...ended('a')], oneDone, /changes nothing/],
+  ['a run goes on that was not paused', one, [resumed!, ...ended('a')], oneDone, /changes nothing/],
   [
     'an item for failures runs after a success',
     failing,

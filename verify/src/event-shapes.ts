@@ -64,6 +64,8 @@ const shapes = new Map<string, Check>(
     'item.denied': decided,
     'item.decided': object({ ...ofItem, decision: literal('approved', 'rejected'), reason, 'comment?': text(10_000) }),
     'run.extended': object({ ...envelope, 'cause?': id, items: digest }),
+    'run.paused': object(envelope),
+    'run.resumed': object(envelope),
     'run.closed': object(envelope),
     'run.cancelled': object({ ...envelope, reason: literal('Cancelled', 'RunTimedOut'), 'comment?': text(10_000) }),
     'run.completed': object({

@@ -120,6 +120,8 @@ function setPaused(pass: Pass, control: Control, paused: boolean): void {
   }
   const run = runOf(pass, control);
   if (run.finished_at !== null) throw new Refusal('Finished', `run ${run.run_id} is ${run.phase} already`);
+  if (run.paused === (paused ? 1 : 0)) return;
+  pass.event(run.run_id, { kind: paused ? 'run.paused' : 'run.resumed' }, control.actor);
   pauseRun(pass, run, paused);
 }
 

@@ -15,6 +15,7 @@ export class Replay {
   #submitted: Of<'run.submitted'> | undefined;
   #completed: Of<'run.completed'> | undefined;
   #closed = false;
+  #paused = false;
   #seq = 0;
   #at = '';
 
@@ -53,6 +54,7 @@ export class Replay {
         if (event.submission) this.#named.blobs.add(event.submission.sha256);
         return;
       case 'item.fired':
+        if (this.#paused) refuse(`${where}: the run was paused`);
         return this.#items.fired(where, event);
       case 'item.reconciled':
         return this.#items.reconciled(where, event);
@@ -69,6 +71,11 @@ export class Replay {
         return this.#items.decided(where, event);
       case 'run.extended':
         return this.#extended(where, event, extension);
+      case 'run.paused':
+      case 'run.resumed':
+        if (this.#paused === (event.kind === 'run.paused')) refuse(`${where} changes nothing`);
+        this.#paused = !this.#paused;
+        return;
       case 'run.closed':
         if (this.#closed) refuse(`${where} is there twice`);
         if (this.#plan && !this.#plan.openEnded) refuse(`${where}: the run was never open`);
@@ -84,6 +91,7 @@ export class Replay {
   #cancel(where: string, { reason, at }: Of<'run.cancelled'>): void {
     if (this.#items.cancelled) refuse(`${where} is there twice`);
     this.#items.cancelled = reason;
+    this.#paused = false;
     if (reason !== 'RunTimedOut' || !this.#plan) return;
     const { timeoutMs } = this.#plan;
     const lastedMs = Date.parse(at) - Date.parse(this.#submitted!.at);

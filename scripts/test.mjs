@@ -14,9 +14,11 @@ if (files.length === 0) {
   console.error(`no test file matches ${wanted.join(', ')}`);
   process.exit(1);
 }
+// One more than the processors: some tests wait for most of their time.
+const concurrency = availableParallelism() + 1;
 const result = spawnSync(
   process.execPath,
-  ['--test', '--disable-warning=ExperimentalWarning', `--test-concurrency=${availableParallelism()}`, ...files],
+  ['--test', '--disable-warning=ExperimentalWarning', `--test-concurrency=${concurrency}`, ...files],
   // Most of what a test file does before its first test is to load the same modules.
   { cwd: root, stdio: 'inherit', env: { NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/tests'), ...process.env } },
 );

@@ -52,6 +52,7 @@ const onProcess: readonly Lives[] = [
   ],
 ];
 
+/** What is not of Docker is the same on processes, and killed there. */
 const onDocker: readonly Lives[] = [
   [
     'docker:create#1:before',
@@ -60,8 +61,7 @@ const onDocker: readonly Lives[] = [
     'docker:start#1:after',
     'docker:create#2:after',
   ],
-  ['log:dispatched#1', 'commit#2:after', 'docker:inspect#2:after', 'write:product#1:after', 'docker:remove#1:before'],
-  ['docker:remove#1:after', 'commit#4:before', 'log:item ended#1', 'write:checkpoint#1:after', 'write:seal#1:after'],
+  ['docker:inspect#2:after', 'write:product#1:after', 'docker:remove#1:before', 'docker:remove#1:after'],
 ];
 
 function crashes(compute: Compute, plans: readonly Lives[]): void {

@@ -68,19 +68,27 @@ export async function existingKeys(stateDir: string): Promise<Keys> {
 }
 
 /**
- * Runs `change` while no controller serves: one that does would go on signing with the key that was replaced.
- * @throws PangolinError CONFLICT when one does, or when a finished run is not signed yet.
+ * Changes the keys there are, given their directory, and prints them. Only while no controller serves: one that does would go on
+ * signing with the key that was replaced.
+ * @throws PangolinError NOT_FOUND when there are none; CONFLICT when a controller serves, or when a finished run is not signed yet.
  */
-export async function whileUnserved<T>(stateDir: string, change: () => Promise<T>): Promise<T> {
-  return await alone(stateDir, async (evidence) => {
+export async function changeKeys(
+  context: Context,
+  state: string | undefined,
+  change: (keysDir: string) => Promise<Keys>,
+): Promise<void> {
+  const stateDir = await stateDirOf(context, state);
+  await existingKeys(stateDir);
+  const keys = await alone(stateDir, async (evidence) => {
     const unsigned = evidence?.unsignedSealCount() ?? 0;
     if (unsigned > 0) {
       throw new PangolinError('CONFLICT', `${unsigned} finished runs are not signed yet, and the key that is in use has to do that`, {
         hint: 'Run `pangolin orch serve --until-idle` first.',
       }); // prettier-ignore
     }
-    return await change();
+    return await change(keysDirOf(stateDir));
   });
+  await printKeys(keys, context);
 }
 
 /** Runs `change` with the database taken, if there is one. @throws PangolinError CONFLICT when a controller serves. */

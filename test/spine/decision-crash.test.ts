@@ -153,7 +153,7 @@ describe('a controller that is killed around a decision', { concurrency: 1 }, ()
     ]);
     assert.ok(await live(deployment, 'commit:item.fired#1:after'));
     ask('pause', 'pause');
-    await killedAround('paused');
+    await killedAround('run.paused');
     writeFileSync(at('open'), '');
     const controller = deployment.serve();
     await poll('what is behind is held back', async () => {
@@ -163,7 +163,7 @@ describe('a controller that is killed around a decision', { concurrency: 1 }, ()
     await controller.stop();
     assert.deepEqual(marks('pause'), ['a 1']);
     ask('resume', 'pause');
-    await killedAround('resumed');
+    await killedAround('run.resumed');
     await live(deployment, undefined);
     await completed('pause', { a: 'done Succeeded 1', b: 'done Succeeded 1' });
     assert.deepEqual(marks('pause'), ['a 1', 'b 1']);

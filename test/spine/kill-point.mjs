@@ -4,8 +4,8 @@
  * product knows nothing of it.
  *
  *     PANGOLIN_TEST_KILL=write:status#2:before   right before the second one; `after`: right after it; on S3 `put:status`
- *     PANGOLIN_TEST_KILL=commit:item.answered#1:before   the first commit that holds such an event, or what has none: `paused`,
- *                                                        `resumed`, an item that is `WaitingForApproval` or the like
+ *     PANGOLIN_TEST_KILL=commit:item.answered#1:before   the first commit that holds such an event, or what has none: an
+ *                                                        item that is `WaitingForApproval` or the like
  *     PANGOLIN_TEST_CLOCK_MS=3600000             its clock is an hour ahead
  *     PANGOLIN_TEST_POINTS=FILE                  writes down every point that is passed
  */
@@ -153,6 +153,5 @@ const statements = [
   [/^COMMIT$/, release],
   [/^INSERT INTO item \(/, () => ['insert:item']],
   [/^INSERT INTO run_event /, ([, , line]) => hold([/"kind":"([a-z.]+)"/.exec(line)[1]])],
-  [/^UPDATE run SET paused = /, ([paused]) => hold([paused === 1 ? 'paused' : 'resumed'])],
   [/^UPDATE item SET /, (args) => hold(args.filter((arg) => /^WaitingFor(Approval|Input|Retry)$/.test(arg)))],
 ];

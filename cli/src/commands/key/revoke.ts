@@ -1,15 +1,6 @@
 import { PangolinError } from '@pangolin/contracts/errors';
 import { command } from '../../command.ts';
-import {
-  existingKeys,
-  keysDirOf,
-  nextKeyFlags,
-  nextKeyOf,
-  printKeys,
-  stateDirOf,
-  stateFlag,
-  whileUnserved,
-} from '../../deployment-keys.ts';
+import { changeKeys, nextKeyFlags, nextKeyOf, stateFlag } from '../../deployment-keys.ts';
 
 export const revoke = command({
   description: 'Declare that a key was in wrong hands from a time on',
@@ -26,11 +17,8 @@ export const revoke = command({
     if (at !== undefined && (!/^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(at) || Number.isNaN(time))) {
       throw new PangolinError('USAGE', `${at} is not a time`, { hint: 'Write it as 2026-11-23T12:00:00Z.' });
     }
-    const dir = await stateDirOf(context, state);
-    await existingKeys(dir);
     const { revokeKey } = await import('@pangolin/controller/audit/key-changes');
-    const keys = await whileUnserved(dir, () => revokeKey(keysDirOf(dir), key, time, now, next));
-    await printKeys(keys, context);
+    await changeKeys(context, state, (dir) => revokeKey(dir, key, time, now, next));
     context.note(
       'Give auditors the new document of `pangolin trust export`. What the key sealed before counts only with a time stamp.',
     );

@@ -1,14 +1,5 @@
 import { command } from '../../command.ts';
-import {
-  existingKeys,
-  keysDirOf,
-  nextKeyFlags,
-  nextKeyOf,
-  printKeys,
-  stateDirOf,
-  stateFlag,
-  whileUnserved,
-} from '../../deployment-keys.ts';
+import { changeKeys, nextKeyFlags, nextKeyOf, stateFlag } from '../../deployment-keys.ts';
 
 export const rotate = command({
   description: 'Replace a key; what the old one signed stays valid',
@@ -24,11 +15,8 @@ export const rotate = command({
   },
   async run({ role, state, ...args }, context) {
     const next = nextKeyOf(args);
-    const dir = await stateDirOf(context, state);
-    await existingKeys(dir);
     const { rotateKey } = await import('@pangolin/controller/audit/key-changes');
-    const keys = await whileUnserved(dir, () => rotateKey(keysDirOf(dir), role, Date.now(), next));
-    await printKeys(keys, context);
+    await changeKeys(context, state, (dir) => rotateKey(dir, role, Date.now(), next));
     context.note('Give auditors the new document of `pangolin trust export`: theirs does not know the new key.');
   },
 });

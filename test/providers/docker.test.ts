@@ -131,7 +131,7 @@ describe('the docker provider', { skip, concurrency: 4 }, () => {
 
   it('stops a fork bomb at the pids limit', async () => {
     const task = bench.task(
-      'i=0; while [ $i -lt 600 ]; do sleep 20 & i=$((i+1)); done 2>"$PANGOLIN_OUT/errors"; echo survived >>"$PANGOLIN_OUT/errors"',
+      'i=0; while [ $i -lt 600 ]; do sleep infinity & i=$((i+1)); done 2>"$PANGOLIN_OUT/errors"; echo survived >>"$PANGOLIN_OUT/errors"',
     );
     await provider.start(task);
     await ended(provider, task.name);

@@ -22,6 +22,9 @@ const rules: readonly Rule[] = [
   { from: 'contracts/src/cron.ts', may: ['contracts/src/', 'croner'] },
   ...[
     'run',
+    'policy',
+    'workspace',
+    'admitted-run',
     'queue',
     'needs-input',
     'schedule',
@@ -113,6 +116,9 @@ const rules: readonly Rule[] = [
 /** What the verifier must never pull in: schemas drag typebox along, and it reads a Run spec as plain JSON. */
 const verifierForbids = [
   'run',
+  'policy',
+  'workspace',
+  'admitted-run',
   'queue',
   'pipeline',
   'subagent',

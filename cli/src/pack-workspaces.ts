@@ -6,7 +6,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { formatDigest } from '@pangolin/contracts/digest';
 import { PangolinError } from '@pangolin/contracts/errors';
-import type { Workspace } from '@pangolin/contracts/run';
+import type { Workspace } from '@pangolin/contracts/workspace';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 
 type Fields = Readonly<Record<string, unknown>>;

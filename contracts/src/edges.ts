@@ -1,6 +1,7 @@
 /** Edges between items with shapes: whether what one yields is what the other one takes. Pure. */
 import { show } from './formats.ts';
-import type { AdmittedItem, Need, Select } from './run.ts';
+import type { AdmittedItem } from './admitted-run.ts';
+import type { Need, Select } from './run.ts';
 import type { Shape } from './shape.ts';
 
 export interface EdgeProblem {

@@ -2,15 +2,9 @@
 import { CRON_PATTERN, TIME_ZONE_PATTERN } from './cron.ts';
 import { ID_PATTERN } from './ids.ts';
 import { ENV_NAME_PATTERN } from './pipeline.ts';
-import {
-  COMMIT_PATTERN,
-  DIGEST_PATTERN,
-  HOST_PATTERN,
-  IMAGE_PATTERN,
-  LABEL_KEY_PATTERN,
-  LOCK_PATTERN,
-  NEED_KEY_PATTERN,
-} from './run.ts';
+import { HOST_PATTERN, IMAGE_PATTERN } from './policy.ts';
+import { LABEL_KEY_PATTERN, LOCK_PATTERN, NEED_KEY_PATTERN } from './run.ts';
+import { COMMIT_PATTERN, DIGEST_PATTERN } from './workspace.ts';
 import { EDGE_TYPE_PATTERN, NEED_NAME_PATTERN } from './shape.ts';
 import { CPU_PATTERN, DURATION_PATTERN, SIZE_PATTERN } from './units.ts';
 

@@ -3,7 +3,8 @@ import { readDuration } from './check-pipeline.ts';
 import type { Finding } from './explain.ts';
 import { show } from './formats.ts';
 import type { ItemsSpec, NormalisedItem } from './read-items.ts';
-import { DEFAULTS, lockKey, type AdmittedLock, type Item, type RetryRule, type When } from './run.ts';
+import { lockKey, type AdmittedLock, type RetryRule, type When } from './admitted-run.ts';
+import { DEFAULTS, type Item } from './run.ts';
 import { parseCpu, parseSize } from './units.ts';
 
 /** Below this no container engine starts a task. */

@@ -1,7 +1,8 @@
 /** Execution patterns of queues: how their runs are wired, and what is appended to them when an item ends. */
 import Type, { type Static } from 'typebox';
 import { ID_PATTERN } from './ids.ts';
-import { NEED_KEY_PATTERN, Select, templateFields, type AdmittedItem } from './run.ts';
+import type { AdmittedItem } from './admitted-run.ts';
+import { NEED_KEY_PATTERN, Select, templateFields } from './run.ts';
 
 const closed = { additionalProperties: false } as const;
 

@@ -1,6 +1,6 @@
 /** The names that registered things have in the subject of a dispatch statement. */
 import type { Sha256 } from './digest.ts';
-import type { Pins } from './run.ts';
+import type { Pins } from './admitted-run.ts';
 
 /** Every thing that a dispatch pins besides its pipeline, with its digest. */
 export function pinsOf({ shape, subagent, capabilities = [], env = [] }: Pins): readonly (readonly [string, Sha256])[] {

@@ -4,7 +4,7 @@ import { closed } from './fragments.ts';
 import { ID_PATTERN } from './ids.ts';
 import { Pattern } from './pattern.ts';
 import { Duration } from './pipeline.ts';
-import { QueueDefaults } from './run.ts';
+import { QueueDefaults } from './policy.ts';
 
 export const CONCURRENCY_MAX = 100_000;
 

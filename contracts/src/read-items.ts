@@ -7,7 +7,9 @@ import { encodeSegment } from './ids.ts';
 import { liftItem, liftedPath, type Lifted } from './lift.ts';
 import { normaliseItem } from './normalise.ts';
 import type { PipelineSpec } from './pipeline.ts';
-import type { AdmittedItem, Item, Pins, Run, Workspace } from './run.ts';
+import type { AdmittedItem, Pins } from './admitted-run.ts';
+import type { Item, Run } from './run.ts';
+import type { Workspace } from './workspace.ts';
 import { pointerTo } from './text-place.ts';
 
 /** An item as admission takes it: everything but the pins. */

@@ -5,7 +5,7 @@ import { normaliseItem } from './normalise.ts';
 import { parseDocument } from './parse.ts';
 import { checkPattern } from './read-pattern.ts';
 import type { AdmittedQueue } from './queue.ts';
-import type { QueueDefaults } from './run.ts';
+import type { QueueDefaults } from './policy.ts';
 import { conforms, findingsOf } from './schema.ts';
 import type { Problem } from './status.ts';
 import { parseDuration } from './units.ts';

@@ -22,7 +22,8 @@ import {
   type NormalisedItem,
   type SpecPointer,
 } from './read-items.ts';
-import { DEFAULTS, type Item, type QueueDefaults, type Run } from './run.ts';
+import type { QueueDefaults } from './policy.ts';
+import { DEFAULTS, type Item, type Run } from './run.ts';
 import { conforms, findingsOf, type Kind } from './schema.ts';
 import type { Problem } from './status.ts';
 import type { Locate } from './text-place.ts';

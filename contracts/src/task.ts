@@ -4,7 +4,9 @@ import { PAYLOAD_TYPE } from './dsse.ts';
 import { Anything, closed, EveryKey, Hex, OneOf, Size, type Frozen } from './fragments.ts';
 import { ID_PATTERN } from './ids.ts';
 import { Duration, PipelineSpec } from './pipeline.ts';
-import { Network, PinnedWorkspace, pins } from './run.ts';
+import { pins } from './admitted-run.ts';
+import { Network } from './policy.ts';
+import { PinnedWorkspace } from './workspace.ts';
 
 const Id = Type.String({ pattern: ID_PATTERN });
 const DigestSet = Type.Object({ sha256: Hex }, closed);

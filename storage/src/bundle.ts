@@ -4,7 +4,7 @@ import type { Sha256 } from '@pangolin/contracts/digest';
 import { sha256 } from '@pangolin/contracts/digest';
 import type { Envelope } from '@pangolin/contracts/dsse';
 import { pinsOf } from '@pangolin/contracts/pins';
-import type { Extension } from '@pangolin/contracts/run';
+import type { Extension } from '@pangolin/contracts/admitted-run';
 import { isPangolinError, PangolinError } from '@pangolin/contracts/errors';
 import { casKey, eventsKey, sealKey, statementsKey } from '@pangolin/contracts/layout';
 import type { RunEvent } from '@pangolin/contracts/run-log';

@@ -7,7 +7,7 @@ import { PangolinError } from '@pangolin/contracts/errors';
 import { casKey } from '@pangolin/contracts/layout';
 import type { AdmittedQueue } from '@pangolin/contracts/queue';
 import { readQueue } from '@pangolin/contracts/read-queue';
-import type { AdmittedRun } from '@pangolin/contracts/run';
+import type { AdmittedRun } from '@pangolin/contracts/admitted-run';
 import { admit, type AdmitContext, type Admitted } from '@pangolin/controller/admission/admit';
 import { registerThing } from '@pangolin/storage/registry';
 import { createMemoryStore } from '../fakes/memory-store.ts';

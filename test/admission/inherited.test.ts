@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { canonicalBytes } from '@pangolin/contracts/canonical';
 import { sha256 } from '@pangolin/contracts/digest';
 import { readQueue } from '@pangolin/contracts/read-queue';
-import type { AdmittedItem, AdmittedRun } from '@pangolin/contracts/run';
+import type { AdmittedItem, AdmittedRun } from '@pangolin/contracts/admitted-run';
 import { admit, admitExtension, type AdmitContext, type AdmittedExtension } from '@pangolin/controller/admission/admit';
 import { templatesOf } from '@pangolin/controller/plan/patterns/patterns';
 import { registerThing } from '@pangolin/storage/registry';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { canonicalBytes } from '@pangolin/contracts/canonical';
-import type { AdmittedItem } from '@pangolin/contracts/run';
+import type { AdmittedItem } from '@pangolin/contracts/admitted-run';
 import { missingIn, renderTemplate } from '@pangolin/contracts/template';
 import type { ThingKind } from '@pangolin/contracts/things';
 import { admit, type Admitted } from '@pangolin/controller/admission/admit';

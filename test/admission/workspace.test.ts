@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { formatDigest, sha256 } from '@pangolin/contracts/digest';
 import { PangolinError } from '@pangolin/contracts/errors';
 import { casKey } from '@pangolin/contracts/layout';
-import type { PinnedWorkspace, Workspace } from '@pangolin/contracts/run';
+import type { PinnedWorkspace, Workspace } from '@pangolin/contracts/workspace';
 import { packWorkspace, type WorkspaceContext } from '@pangolin/controller/admission/workspace';
 import { createMemoryStore } from '../fakes/memory-store.ts';
 import { commitFiles, gitIn, makeRepository, scratch, unpack, writeFiles } from './repos.ts';

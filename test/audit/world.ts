@@ -10,7 +10,7 @@ import { signEnvelope } from '@pangolin/contracts/dsse';
 import { PangolinError } from '@pangolin/contracts/errors';
 import { casKey } from '@pangolin/contracts/layout';
 import type { Output } from '@pangolin/contracts/output';
-import type { AdmittedRun } from '@pangolin/contracts/run';
+import type { AdmittedRun } from '@pangolin/contracts/admitted-run';
 import type { RunEventBody } from '@pangolin/contracts/run-log';
 import type { DispatchManifest, InputRef } from '@pangolin/contracts/task';
 import { formatTime } from '@pangolin/contracts/units';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import type { AdmittedItem, AdmittedLock, AdmittedRun } from '@pangolin/contracts/run';
+import type { AdmittedItem, AdmittedLock, AdmittedRun } from '@pangolin/contracts/admitted-run';
 import { AGED_EVERY, AGEING_MS } from '@pangolin/controller/engine/queues';
 import { admittedItem, admittedRun, World } from './world.ts';
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { AdmittedItem } from '@pangolin/contracts/run';
+import type { AdmittedItem } from '@pangolin/contracts/admitted-run';
 import { checkEnd, checkNow } from './invariants.ts';
 import { admittedItem, admittedRun, World, type Fate } from './world.ts';
 

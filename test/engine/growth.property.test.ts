@@ -9,7 +9,7 @@ import { canonicalBytes } from '@pangolin/contracts/canonical';
 import { sha256 } from '@pangolin/contracts/digest';
 import { casKey } from '@pangolin/contracts/layout';
 import type { AdmittedPattern, AdmittedTemplate } from '@pangolin/contracts/pattern';
-import type { AdmittedItem, AdmittedRun, Extension } from '@pangolin/contracts/run';
+import type { AdmittedItem, AdmittedRun, Extension } from '@pangolin/contracts/admitted-run';
 import { planRun } from '@pangolin/controller/plan/patterns/patterns';
 import { readExtension, readPlan } from '@pangolin/verify/plan';
 import { Replay } from '@pangolin/verify/replay/replay';

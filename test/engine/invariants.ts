@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { isCancellation, isTerminal, type Phase } from '@pangolin/contracts/reasons';
 import type { RunEvent } from '@pangolin/contracts/run-log';
-import { lockKey, type AdmittedItem } from '@pangolin/contracts/run';
+import { lockKey, type AdmittedItem } from '@pangolin/contracts/admitted-run';
 import { specOf } from '@pangolin/controller/engine/engine';
 import type { ItemRow } from '@pangolin/controller/store/rows';
 import type { World } from './world.ts';

@@ -10,7 +10,7 @@ import type { Control } from '@pangolin/contracts/control';
 import { sha256 } from '@pangolin/contracts/digest';
 import { casKey } from '@pangolin/contracts/layout';
 import { isTerminal } from '@pangolin/contracts/reasons';
-import type { AdmittedItem, AdmittedRun } from '@pangolin/contracts/run';
+import type { AdmittedItem, AdmittedRun } from '@pangolin/contracts/admitted-run';
 import type { RunRow } from '@pangolin/controller/store/rows';
 import { readPlan } from '@pangolin/verify/plan';
 import { Replay } from '@pangolin/verify/replay/replay';

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AdmittedPattern, AdmittedTemplate } from '@pangolin/contracts/pattern';
-import { ITEMS_MAX, type AdmittedItem } from '@pangolin/contracts/run';
+import type { AdmittedItem } from '@pangolin/contracts/admitted-run';
+import { ITEMS_MAX } from '@pangolin/contracts/run';
 import { specOf } from '@pangolin/controller/engine/engine';
 import { planRun } from '@pangolin/controller/plan/patterns/patterns';
 import { admittedItem, admittedRun, World, type Fate } from './world.ts';

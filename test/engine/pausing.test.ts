@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { itemsKey } from '@pangolin/contracts/layout';
-import type { AdmittedItem } from '@pangolin/contracts/run';
+import type { AdmittedItem } from '@pangolin/contracts/admitted-run';
 import { ACTOR } from '@pangolin/controller/engine/engine';
 import { checkNow } from './invariants.ts';
 import { admittedItem, admittedRun, World } from './world.ts';

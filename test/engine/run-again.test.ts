@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sha256 } from '@pangolin/contracts/digest';
 import type { Phase } from '@pangolin/contracts/reasons';
-import type { AdmittedItem } from '@pangolin/contracts/run';
+import type { AdmittedItem } from '@pangolin/contracts/admitted-run';
 import { itemsAgain, specAgain, type EndedItem } from '@pangolin/controller/plan/run-again';
 import { admittedItem } from './world.ts';
 

@@ -1,7 +1,7 @@
 /** Every run ends, whatever its items wait for. */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import type { AdmittedItem } from '@pangolin/contracts/run';
+import type { AdmittedItem } from '@pangolin/contracts/admitted-run';
 import { admittedItem, admittedRun, World, type Fate } from './world.ts';
 
 const PASSES_MAX = 50;

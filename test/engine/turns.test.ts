@@ -1,7 +1,7 @@
 /** Who comes when: nothing that is ready waits for ever, whatever else is submitted. */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import type { AdmittedItem } from '@pangolin/contracts/run';
+import type { AdmittedItem } from '@pangolin/contracts/admitted-run';
 import { PLACES_PER_PRIORITY, rankOf } from '@pangolin/controller/engine/queues';
 import { admittedItem, admittedRun, World } from './world.ts';
 

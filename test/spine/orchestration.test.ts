@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { specKey } from '@pangolin/contracts/layout';
-import type { AdmittedRun } from '@pangolin/contracts/run';
+import type { AdmittedRun } from '@pangolin/contracts/admitted-run';
 import type { DispatchManifest } from '@pangolin/contracts/task';
 import { blocks, Deployment, outputs, repository, runOf, script, type Status } from './harness.ts';
 import { poll } from './poll.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { bundleFile, type BundleDocument } from '@pangolin/contracts/bundle';
 import { specKey } from '@pangolin/contracts/layout';
-import type { AdmittedRun } from '@pangolin/contracts/run';
+import type { AdmittedRun } from '@pangolin/contracts/admitted-run';
 import { Deployment, repository } from './harness.ts';
 import { poll } from './poll.ts';
 

@@ -3,7 +3,7 @@ import { PROBLEMS_MAX, type Finding } from '@pangolin/contracts/explain';
 import { located } from '@pangolin/contracts/located';
 import { readRun, type ReadRun } from '@pangolin/contracts/read-run';
 import { readSchedule, scheduledRun } from '@pangolin/contracts/read-schedule';
-import type { AdmittedItem } from '@pangolin/contracts/run';
+import type { AdmittedItem } from '@pangolin/contracts/admitted-run';
 import type { Problem } from '@pangolin/contracts/status';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { pinRegistered, tellInto } from '@pangolin/storage/pins/registered';

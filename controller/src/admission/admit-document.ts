@@ -1,7 +1,7 @@
 /** What a file under inbox/ can be, told apart and admitted: a Queue, a Schedule, an Extension, or else a Run. */
 import { readQueue } from '@pangolin/contracts/read-queue';
 import { readSchedule, scheduledRun } from '@pangolin/contracts/read-schedule';
-import type { AdmittedItem } from '@pangolin/contracts/run';
+import type { AdmittedItem } from '@pangolin/contracts/admitted-run';
 import type { Admit, AdmitResult } from '../engine/admission.ts';
 import type { ComputeProvider } from '../providers/provider.ts';
 import { admit, admitExtension, type AdmitContext } from './admit.ts';

@@ -5,7 +5,7 @@ import type { AdmittedPattern, AdmittedTemplate } from '@pangolin/contracts/patt
 import type { NormalisedItem } from '@pangolin/contracts/read-items';
 import { mapTemplates, rolesOf, unknownRole, type GrowingPattern } from '@pangolin/contracts/read-pattern';
 import type { ReadRun } from '@pangolin/contracts/read-run';
-import type { AdmittedItem } from '@pangolin/contracts/run';
+import type { AdmittedItem } from '@pangolin/contracts/admitted-run';
 import { planRun } from '../plan/patterns/patterns.ts';
 
 type Read = Extract<ReadRun, { ok: true }>;

@@ -8,14 +8,8 @@ import { readExtension } from '@pangolin/contracts/read-extension';
 import type { NormalisedItem } from '@pangolin/contracts/read-items';
 import type { AdmittedQueue } from '@pangolin/contracts/queue';
 import { readRun, type ReadRun } from '@pangolin/contracts/read-run';
-import type {
-  AdmittedItem,
-  AdmittedRun,
-  Extension,
-  Inherited,
-  PinnedWorkspace,
-  Workspace,
-} from '@pangolin/contracts/run';
+import type { AdmittedItem, AdmittedRun, Extension, Inherited } from '@pangolin/contracts/admitted-run';
+import type { PinnedWorkspace, Workspace } from '@pangolin/contracts/workspace';
 import type { Problem } from '@pangolin/contracts/status';
 import { pinRegistered, tellInto, type Places, type RegisteredPins } from '@pangolin/storage/pins/registered';
 import { checkEdges } from '@pangolin/storage/pins/shape';

@@ -3,7 +3,7 @@ import { edgeProblems, type EdgeProblem, type NamedShape } from '@pangolin/contr
 import type { Finding } from '@pangolin/contracts/explain';
 import type { AdmittedPattern, AdmittedSplit } from '@pangolin/contracts/pattern';
 import type { ItemPointers } from '@pangolin/contracts/read-items';
-import type { AdmittedItem, Pin } from '@pangolin/contracts/run';
+import type { AdmittedItem, Pin } from '@pangolin/contracts/admitted-run';
 import { ofRole, type KnownItem } from '../plan/patterns/growth.ts';
 import { onItemEnd } from '../plan/patterns/patterns.ts';
 

@@ -13,7 +13,7 @@ import { pipeline } from 'node:stream/promises';
 import { isSha256, parseDigest, sha256Stream, type Sha256 } from '@pangolin/contracts/digest';
 import { isPangolinError } from '@pangolin/contracts/errors';
 import { casKey } from '@pangolin/contracts/layout';
-import type { PinnedWorkspace, Workspace } from '@pangolin/contracts/run';
+import type { PinnedWorkspace, Workspace } from '@pangolin/contracts/workspace';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { fetchCommit, findLocalCommit, type Found } from './git-commits.ts';
 import { inspectPack, packCommit } from './git-pack.ts';

@@ -1,7 +1,7 @@
 /** Applies what admission has read, inside the transaction, and answers every file with a receipt. */
 import { isPangolinError } from '@pangolin/contracts/errors';
 import { unknownRole } from '@pangolin/contracts/read-pattern';
-import type { Extension } from '@pangolin/contracts/run';
+import type { Extension } from '@pangolin/contracts/admitted-run';
 import type { Receipt } from '@pangolin/contracts/status';
 import { formatTime } from '@pangolin/contracts/units';
 import { rolesOf } from '../plan/patterns/patterns.ts';

@@ -1,6 +1,7 @@
 /** What an item waits for, and what the end of one item means for those behind it. */
 import { isTerminal, type Phase } from '@pangolin/contracts/reasons';
-import { DEFAULTS, type AdmittedItem } from '@pangolin/contracts/run';
+import type { AdmittedItem } from '@pangolin/contracts/admitted-run';
+import { DEFAULTS } from '@pangolin/contracts/run';
 import { satisfies } from '../plan/conditions.ts';
 import type { ItemRow, Rule, RunRow } from '../store/rows.ts';
 import type { Pass } from './pass.ts';

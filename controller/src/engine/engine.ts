@@ -7,7 +7,7 @@ import type { EvidenceStore } from '../store/evidence.ts';
 import type { ItemRow, RunRow } from '../store/rows.ts';
 import type { StateStore } from '../store/state.ts';
 import type { AdmittedPattern } from '@pangolin/contracts/pattern';
-import type { AdmittedItem } from '@pangolin/contracts/run';
+import type { AdmittedItem } from '@pangolin/contracts/admitted-run';
 import type { Reason } from '@pangolin/contracts/reasons';
 import type { Shape } from '@pangolin/contracts/shape';
 import type { Admission } from './admission.ts';

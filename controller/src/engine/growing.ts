@@ -1,6 +1,6 @@
 /** What admission has to know of a run that a file extends. */
 import type { Existing } from '@pangolin/contracts/graph';
-import type { Inherited } from '@pangolin/contracts/run';
+import type { Inherited } from '@pangolin/contracts/admitted-run';
 import type { StateStore } from '../store/state.ts';
 
 export const growing = (

@@ -1,6 +1,6 @@
 /** A new run: its rows, and the first entry of its log. */
 import { randomBytes } from 'node:crypto';
-import type { AdmittedRun } from '@pangolin/contracts/run';
+import type { AdmittedRun } from '@pangolin/contracts/admitted-run';
 import { RUN_LOG_SCHEMA } from '@pangolin/contracts/run-log';
 import { addItems } from './dependencies.ts';
 import { ENGINE } from './engine.ts';

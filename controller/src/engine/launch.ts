@@ -5,7 +5,7 @@ import { isPangolinError } from '@pangolin/contracts/errors';
 import { taskName } from '@pangolin/contracts/ids';
 import { casKey } from '@pangolin/contracts/layout';
 import type { Reason } from '@pangolin/contracts/reasons';
-import type { AdmittedItem } from '@pangolin/contracts/run';
+import type { AdmittedItem } from '@pangolin/contracts/admitted-run';
 import { secretsOf } from '@pangolin/contracts/secrets';
 import type { DispatchManifest } from '@pangolin/contracts/task';
 import { specField, unmet } from '../providers/checks.ts';

@@ -1,5 +1,5 @@
 /** Who tries again when a lock may be free, and for whom locks are kept because it has waited too long for them. */
-import { lockKey, type AdmittedLock } from '@pangolin/contracts/run';
+import { lockKey, type AdmittedLock } from '@pangolin/contracts/admitted-run';
 import type { ItemRow } from '../store/rows.ts';
 import { specOf } from './engine.ts';
 import type { Pass } from './pass.ts';

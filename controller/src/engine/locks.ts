@@ -2,7 +2,7 @@
  * Which locks are held by whom. Derived from the items that hold tasks; there is no second place for a lock to leak in.
  * Besides, which of them are kept for an item that has waited too long for them to let others go first.
  */
-import { lockKey, type AdmittedLock } from '@pangolin/contracts/run';
+import { lockKey, type AdmittedLock } from '@pangolin/contracts/admitted-run';
 
 interface Holders {
   exclusive: number | undefined;

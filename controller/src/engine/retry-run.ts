@@ -3,7 +3,7 @@ import { canonicalBytes } from '@pangolin/contracts/canonical';
 import { sha256 } from '@pangolin/contracts/digest';
 import { casKey } from '@pangolin/contracts/layout';
 import type { AdmittedPattern } from '@pangolin/contracts/pattern';
-import type { AdmittedItem, AdmittedRun } from '@pangolin/contracts/run';
+import type { AdmittedItem, AdmittedRun } from '@pangolin/contracts/admitted-run';
 import { rolesOf, templatesOf } from '../plan/patterns/patterns.ts';
 import { itemsAgain, specAgain, type EndedItem, type EndedItems } from '../plan/run-again.ts';
 import type { ItemRow, Products, RunRow } from '../store/rows.ts';

@@ -2,7 +2,8 @@
 import type { DigestSet } from '@pangolin/contracts/digest';
 import type { NeedsInput } from '@pangolin/contracts/needs-input';
 import { isCancellation, isTerminal, type Cancellation, type Phase, type Reason } from '@pangolin/contracts/reasons';
-import { DEFAULTS, lockKey } from '@pangolin/contracts/run';
+import { lockKey } from '@pangolin/contracts/admitted-run';
+import { DEFAULTS } from '@pangolin/contracts/run';
 import { decideRetry, PARKS_MAX } from '../plan/retry.ts';
 import type { Verdict } from '../plan/verdicts.ts';
 import type { ItemChange, ItemRow, Products, RunRow } from '../store/rows.ts';

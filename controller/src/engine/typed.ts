@@ -4,7 +4,7 @@ import type { BlockOutput } from '@pangolin/contracts/block-output';
 import { edgeProblems, sourcesOf, type NamedShape } from '@pangolin/contracts/edges';
 import { mismatches } from '@pangolin/contracts/json-schema';
 import type { Output } from '@pangolin/contracts/output';
-import type { AdmittedItem, Pin } from '@pangolin/contracts/run';
+import type { AdmittedItem, Pin } from '@pangolin/contracts/admitted-run';
 import type { Shape } from '@pangolin/contracts/shape';
 import { thingBytes } from '@pangolin/storage/registry';
 import type { RunRow } from '../store/rows.ts';

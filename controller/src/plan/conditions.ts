@@ -1,6 +1,6 @@
 /** What an item waits for, and whether an end is the one that it waits for. Pure. */
 import type { Phase } from '@pangolin/contracts/reasons';
-import type { AdmittedItem, When } from '@pangolin/contracts/run';
+import type { AdmittedItem, When } from '@pangolin/contracts/admitted-run';
 
 /** @param rule how a dependency has to end */
 export function satisfies(rule: 'done' | When, phase: Phase): boolean {

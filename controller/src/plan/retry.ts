@@ -2,7 +2,7 @@
 import { sha256 } from '@pangolin/contracts/digest';
 import type { AttemptRef } from '@pangolin/contracts/ids';
 import { classOf, type Reason } from '@pangolin/contracts/reasons';
-import type { AdmittedItem, RetryRule } from '@pangolin/contracts/run';
+import type { AdmittedItem, RetryRule } from '@pangolin/contracts/admitted-run';
 
 /** Losses of infrastructure are not charged to the item; they have this budget of their own. */
 export const INFRASTRUCTURE_RETRIES_MAX = 5;

@@ -1,7 +1,8 @@
 /** What a linked retry runs again, and what it takes over from the run that has ended. Pure. */
 import type { ProductRef } from '@pangolin/contracts/output';
 import type { Phase } from '@pangolin/contracts/reasons';
-import type { AdmittedItem, AdmittedNeed, Need, Select } from '@pangolin/contracts/run';
+import type { AdmittedItem, AdmittedNeed } from '@pangolin/contracts/admitted-run';
+import type { Need, Select } from '@pangolin/contracts/run';
 import { satisfies } from './conditions.ts';
 
 export interface EndedItem {

@@ -1,7 +1,7 @@
 /** How runs grow, in SQLite: their patterns, and what they hand on to items that join them. */
 import type Database from 'better-sqlite3';
 import type { AdmittedPattern } from '@pangolin/contracts/pattern';
-import type { AdmittedRun, Inherited } from '@pangolin/contracts/run';
+import type { AdmittedRun, Inherited } from '@pangolin/contracts/admitted-run';
 import { Statements } from './statements.ts';
 
 export class PatternStore {

@@ -1,7 +1,7 @@
 /** The rows of the run-state, as they are read and written. */
 import type { ProductRef } from '@pangolin/contracts/output';
 import type { Phase, Reason } from '@pangolin/contracts/reasons';
-import type { AdmittedRun, When } from '@pangolin/contracts/run';
+import type { AdmittedRun, When } from '@pangolin/contracts/admitted-run';
 import type { RunPhase } from '@pangolin/contracts/status';
 
 export interface Products {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { PangolinError } from '@pangolin/contracts/errors';
 import { isTerminal, type Phase } from '@pangolin/contracts/reasons';
-import type { AdmittedItem, AdmittedRun } from '@pangolin/contracts/run';
+import type { AdmittedItem, AdmittedRun } from '@pangolin/contracts/admitted-run';
 import type { PipelineSpec } from '@pangolin/contracts/pipeline';
 import type { RunPhase } from '@pangolin/contracts/status';
 import { EdgeStore } from './edges.ts';

@@ -2,7 +2,7 @@
 import { show } from '@pangolin/contracts/formats';
 import type { PipelineSpec } from '@pangolin/contracts/pipeline';
 import type { NormalisedItem, OwnField, PinnedField } from '@pangolin/contracts/read-items';
-import type { Pin, Pins } from '@pangolin/contracts/run';
+import type { Pin, Pins } from '@pangolin/contracts/admitted-run';
 import type { Shape } from '@pangolin/contracts/shape';
 import type { Subagent } from '@pangolin/contracts/subagent';
 import { DEFAULT_PROMPT, missingIn } from '@pangolin/contracts/template';

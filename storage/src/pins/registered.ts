@@ -2,7 +2,7 @@
 import { PROBLEMS_MAX, type Finding } from '@pangolin/contracts/explain';
 import { show } from '@pangolin/contracts/formats';
 import type { ItemPointers, NormalisedItem, OwnField, PinnedField } from '@pangolin/contracts/read-items';
-import type { AdmittedItem, Pins } from '@pangolin/contracts/run';
+import type { AdmittedItem, Pins } from '@pangolin/contracts/admitted-run';
 import { defaultPipeline, pinAgent, type Report } from './agent.ts';
 import { checkShaped, networkOf, pinInterface } from './shape.ts';
 import type { Refusal, ThingPins } from './things.ts';

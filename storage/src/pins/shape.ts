@@ -4,7 +4,7 @@ import type { Finding } from '@pangolin/contracts/explain';
 import { show } from '@pangolin/contracts/formats';
 import { mismatches } from '@pangolin/contracts/json-schema';
 import type { ItemPointers, NormalisedItem } from '@pangolin/contracts/read-items';
-import type { AdmittedItem, Pin } from '@pangolin/contracts/run';
+import type { AdmittedItem, Pin } from '@pangolin/contracts/admitted-run';
 import type { Shape } from '@pangolin/contracts/shape';
 import type { Subagent } from '@pangolin/contracts/subagent';
 import { pointerTo } from '@pangolin/contracts/text-place';

@@ -6,7 +6,7 @@ import { show } from '@pangolin/contracts/formats';
 import { nearest } from '@pangolin/contracts/nearest';
 import type { PipelineSpec } from '@pangolin/contracts/pipeline';
 import type { NamedShape } from '@pangolin/contracts/edges';
-import type { AdmittedItem, Inherited, Pin } from '@pangolin/contracts/run';
+import type { AdmittedItem, Inherited, Pin } from '@pangolin/contracts/admitted-run';
 import { isSpec, nounOf, type SpecOf, type ThingKind } from '@pangolin/contracts/things';
 import type { Finding } from '@pangolin/contracts/explain';
 import type { ObjectStore } from '../object-store.ts';

@@ -5,7 +5,7 @@
 import { constants } from 'node:fs';
 import { chown, copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { PinnedWorkspace } from '@pangolin/contracts/run';
+import type { PinnedWorkspace } from '@pangolin/contracts/workspace';
 import { git, INERT_ATTRIBUTES, type GitOptions } from '../git.ts';
 import type { BlockUser } from '../options.ts';
 import { inRepo, type Places } from '../places.ts';

@@ -1,7 +1,8 @@
 /** What a pattern may know of a run, and what it answers when an item ends. Everything in this folder is a pure function. */
 import type { AdmittedTemplate, Spawn } from '@pangolin/contracts/pattern';
 import { classOf, type Phase, type Reason } from '@pangolin/contracts/reasons';
-import type { AdmittedItem, AdmittedNeed, Select } from '@pangolin/contracts/run';
+import type { AdmittedItem, AdmittedNeed } from '@pangolin/contracts/admitted-run';
+import type { Select } from '@pangolin/contracts/run';
 
 export interface KnownItem {
   readonly phase: Phase;

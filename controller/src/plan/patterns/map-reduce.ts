@@ -7,7 +7,7 @@
  * of those are there, because items only ever point at items that exist.
  */
 import { NESTING_MAX, type AdmittedPattern, type AdmittedSplit } from '@pangolin/contracts/pattern';
-import type { AdmittedItem, AdmittedNeed } from '@pangolin/contracts/run';
+import type { AdmittedItem, AdmittedNeed } from '@pangolin/contracts/admitted-run';
 import { NOTHING, ofRole, spawned, type Decision, type Ended, type RunView } from './growth.ts';
 
 type MapReduce = Extract<AdmittedPattern, { kind: 'map-reduce' }>;

@@ -1,6 +1,6 @@
 /** The execution patterns of queues: how a run is wired at admission, and what is appended when one of its items ends. */
 import type { AdmittedPattern, AdmittedTemplate } from '@pangolin/contracts/pattern';
-import type { AdmittedItem } from '@pangolin/contracts/run';
+import type { AdmittedItem } from '@pangolin/contracts/admitted-run';
 import type { Decision, Ended, RunView } from './growth.ts';
 import { mapReduce } from './map-reduce.ts';
 import { chain, pipeline } from './pipeline.ts';

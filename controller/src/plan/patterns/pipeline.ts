@@ -5,7 +5,8 @@
  *     build ─▶ test ─▶ test.fix.1 ─▶ test.check.1 ─▶ ship
  */
 import type { AdmittedGate, AdmittedPattern } from '@pangolin/contracts/pattern';
-import type { AdmittedItem, AdmittedNeed, Need, When } from '@pangolin/contracts/run';
+import type { AdmittedItem, AdmittedNeed, When } from '@pangolin/contracts/admitted-run';
+import type { Need } from '@pangolin/contracts/run';
 import {
   dependenciesOf,
   isGreen,

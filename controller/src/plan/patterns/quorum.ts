@@ -7,7 +7,7 @@
  */
 import type { AdmittedPattern, AdmittedQuorum } from '@pangolin/contracts/pattern';
 import { isTerminal } from '@pangolin/contracts/reasons';
-import type { AdmittedItem } from '@pangolin/contracts/run';
+import type { AdmittedItem } from '@pangolin/contracts/admitted-run';
 import {
   isGreen,
   NOTHING,

@@ -7,7 +7,6 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   formatCheckpoint,
   formatNote,
@@ -21,6 +20,7 @@ import {
 import { consistencyProof } from '@pangolin/contracts/tlog';
 import { tlogWitness } from '@pangolin/controller/audit/witness';
 import { openWorld } from './world.ts';
+import { poll } from '../poll.ts';
 
 const bin = process.env.PANGOLIN_TEST_SIGSUM;
 const skip =
@@ -45,11 +45,12 @@ async function freePort(): Promise<number> {
 }
 
 async function untilListening(url: string): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
-    if (await fetch(url).then(() => true, () => false)) return; // prettier-ignore
-    await delay(25);
-  }
-  assert.fail('sigsum-witness does not listen');
+  await poll('sigsum-witness listens', () =>
+    fetch(url).then(
+      () => true,
+      () => false,
+    ),
+  );
 }
 
 test('sigsum-witness follows our log, catches up after a crash, and refuses a fork', { skip }, async (t) => {

@@ -143,14 +143,3 @@ index ce013625030ba8dba906f756967f9e9ca394464a..4a58007052a65fbc2fc3f910f2855f45
 -hello
 +hi
 `;
-
-/** Looks until it finds something; fails with `what` after a time that only a hang needs. */
-export async function eventually<T>(what: string, look: () => T | undefined): Promise<T> {
-  const end = Date.now() + 30_000;
-  for (;;) {
-    const found = look();
-    if (found !== undefined) return found;
-    if (Date.now() > end) throw new Error(`still waiting for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}

@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import { receiptKey } from '@pangolin/contracts/layout';
 import type { Problem, Receipt } from '@pangolin/contracts/status';
 import { actorOfSubmission } from '@pangolin/contracts/submission';
-import { eventually, exampleStorage, pangolin, SEALED, StorageFolder, tempDir } from './harness.ts';
+import { exampleStorage, pangolin, SEALED, StorageFolder, tempDir } from './harness.ts';
+import { poll } from '../poll.ts';
 
 const RUN = `apiVersion: pangolin.dev/v1
 kind: Run
@@ -34,7 +35,7 @@ async function answer(
   prefix: 'inbox' | 'control',
   receipt: Partial<Receipt>,
 ): Promise<{ name: string; text: string }> {
-  const name = await eventually('a dropped file', () => inbox(storage, prefix)[0]);
+  const name = await poll('a dropped file', () => inbox(storage, prefix)[0]);
   const text = readFileSync(join(storage.dir, prefix, name), 'utf8');
   const whole = {
     schema: 'receipt/1',

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { freshPlace, rgw } from '../storage/s3-servers.ts';
 import { blocks, docker, dockerSkip, ends, outputs, s3Keys, script, type Status } from '../spine/harness.ts';
-import { poll } from '../spine/poll.ts';
+import { poll } from '../poll.ts';
 import { ControllerContainer, CONTROLLER_IMAGE, imageSkip } from './controller-image.ts';
 
 const skip = (await dockerSkip()) || imageSkip();

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { WORKER_IMAGE } from '@pangolin/controller/providers/open';
 import { docker, type Result } from '../spine/harness.ts';
-import { poll } from '../spine/poll.ts';
+import { poll } from '../poll.ts';
 
 export const CONTROLLER_IMAGE = WORKER_IMAGE.replace('worker', 'controller');
 const SOCKET = '/var/run/docker.sock';

@@ -8,7 +8,7 @@ import { attemptFile, attemptPrefix } from '@pangolin/contracts/layout';
 import { ALIVE_SILENCE_MS, assertAlive, openAlive } from '@pangolin/controller/alive';
 import { CLOSE_MS, DRAIN_MS, untilDrained } from '@pangolin/controller/drain';
 import { blocks, Deployment, runOf, script } from '../spine/harness.ts';
-import { poll } from '../spine/poll.ts';
+import { poll } from '../poll.ts';
 
 function tempDir(): string {
   return mkdtempSync(join(tmpdir(), 'pangolin-drain-'));

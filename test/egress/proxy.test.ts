@@ -13,9 +13,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { EgressLine, EgressPolicy } from '@pangolin/contracts/egress';
 import { weakenedPrograms } from '../redteam/weakened.ts';
+import { poll } from '../poll.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'pangolin-egress-'));
 const source = join(import.meta.dirname, '..', '..', 'controller', 'src', 'egress', 'main.ts');
@@ -34,10 +34,7 @@ async function startProxy(name: string, program: string, policy: EgressPolicy): 
   });
   const proxy: Proxy = { child, socketPath, printed: '' };
   child.stdout.on('data', (chunk: Buffer) => (proxy.printed += chunk.toString()));
-  for (let tries = 0; !existsSync(socketPath); tries++) {
-    assert.ok(tries < 1000, 'the proxy does not listen');
-    await delay(20);
-  }
+  await poll('the proxy listens', () => existsSync(socketPath));
   return proxy;
 }
 
@@ -121,13 +118,14 @@ describe('the egress proxy', () => {
 
   /** A line that matches, once it is there, after so many characters. */
   async function logged(matches: (line: EgressLine) => boolean, proxy = shipped, from = 0): Promise<EgressLine> {
-    for (let tries = 0; ; tries++) {
-      const lines = proxy.printed.slice(from).split('\n').slice(0, -1);
-      const found = lines.map((line) => JSON.parse(line) as EgressLine).find(matches);
-      if (found) return found;
-      assert.ok(tries < 500, `not in the log: ${matches.toString()}\n${proxy.printed}`);
-      await delay(20);
-    }
+    return await poll(
+      `in the log: ${matches.toString()}`,
+      () => {
+        const lines = proxy.printed.slice(from).split('\n').slice(0, -1);
+        return lines.map((line) => JSON.parse(line) as EgressLine).find(matches);
+      },
+      () => proxy.printed,
+    );
   }
 
   test('plain HTTP goes to the host of its URL, whatever the Host header said, without what belongs to the proxy', async () => {

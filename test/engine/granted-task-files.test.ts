@@ -13,7 +13,7 @@ import { createGrantedTaskFiles } from '@pangolin/controller/engine/granted-task
 import { s3Store } from '@pangolin/storage/s3-store';
 import { manifestOf } from '../audit/world.ts';
 import { freshPlace, rgw } from '../storage/s3-servers.ts';
-import { until } from '../storage/tools.ts';
+import { poll } from '../poll.ts';
 
 const LIFE_S = 4;
 const INPUT = '2'.repeat(64);
@@ -53,7 +53,7 @@ describe('the grants of a task', { skip: rgw.skip ?? false }, () => {
         await files.renew!(manifest);
         assert.equal(await newer(), undefined, 'the first ones are good for longer than half their life');
 
-        await until('the first grants have ended', async () => (await fetch(first.url)).status === 403);
+        await poll('the first grants have ended', async () => (await fetch(first.url)).status === 403);
         await files.renew!(manifest);
         const second = (await newer())!;
         assert.ok(second.expiresAt! > task.grants.expiresAt!);

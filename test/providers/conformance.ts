@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { isPangolinError } from '@pangolin/contracts/errors';
 import type { ComputeProvider, TaskObservation, TaskStart } from '@pangolin/controller/providers/provider';
-import { Bench, until, type FolderTask, type Kind } from './scripted.ts';
+import { Bench, type FolderTask, type Kind } from './scripted.ts';
+import { poll } from '../poll.ts';
 
 const FOREVER = 'while :; do sleep 0.05; done';
 const UNKNOWN = 'pangolin-nobody-1-0123456789abcdef';
@@ -19,7 +20,7 @@ export async function observeOne(provider: ComputeProvider, name: string): Promi
 }
 
 export async function ended(provider: ComputeProvider, name: string): Promise<TaskObservation> {
-  return await until(`${name} has ended`, async () => {
+  return await poll(`${name} has ended`, async () => {
     const observation = await observeOne(provider, name);
     return observation.state === 'ended' && observation;
   });
@@ -27,14 +28,14 @@ export async function ended(provider: ComputeProvider, name: string): Promise<Ta
 
 /** A backend may say so a moment after the task itself does. */
 async function runs(provider: ComputeProvider, name: string): Promise<void> {
-  await until(`${name} runs`, async () => (await observeOne(provider, name)).state !== 'starting');
+  await poll(`${name} runs`, async () => (await observeOne(provider, name)).state !== 'starting');
   assert.equal((await observeOne(provider, name)).state, 'running');
 }
 
 /** What the script wrote to a file of its out directory, once it is there. */
 export async function written(task: FolderTask, file: string): Promise<string> {
   const path = join(task.outDir, file);
-  return await until(`${file} of ${task.name}`, () => existsSync(path) && (readFileSync(path, 'utf8') || undefined));
+  return await poll(`${file} of ${task.name}`, () => existsSync(path) && (readFileSync(path, 'utf8') || undefined));
 }
 
 export function isUnavailable(reason: string): (error: unknown) => boolean {
@@ -77,7 +78,7 @@ export function conformance(
 
     async function nothingLeft(name: string, remover: ComputeProvider): Promise<void> {
       const left = async (): Promise<string[]> => await options.left(bench, name, remover);
-      if (options.removesLater) await until(`${name} is gone`, async () => (await left()).length === 0);
+      if (options.removesLater) await poll(`${name} is gone`, async () => (await left()).length === 0);
       assert.deepEqual(await left(), []);
     }
 
@@ -88,10 +89,10 @@ export function conformance(
       parents.push(child);
       let text = '';
       child.stdout?.on('data', (chunk: Buffer) => (text += chunk.toString()));
-      await until('the parent is ready', () => text.includes('ready'));
+      await poll('the parent is ready', () => text.includes('ready'));
       const go = async (): Promise<void> => {
         child.stdin?.write('go\n');
-        await until('the parent has started its tasks', () => text.includes('started'));
+        await poll('the parent has started its tasks', () => text.includes('started'));
       };
       return { child, go };
     }
@@ -178,7 +179,7 @@ export function conformance(
       const told: string[] = [];
       const unwatch = await adopter.watch((name) => told.push(name));
       writeFileSync(join(task.inDir, 'stop'), '');
-      await until('the adopter is told', () => told.includes(task.name));
+      await poll('the adopter is told', () => told.includes(task.name));
       assert.equal((await ended(adopter, task.name)).exitCode, 6);
       await unwatch();
     });
@@ -188,7 +189,7 @@ export function conformance(
       const unwatch = await provider.watch((name) => told.add(name));
       const task = bench.task('exit 0');
       await provider.start(task);
-      await until(
+      await poll(
         'the end is told',
         async () => told.has(task.name) && (await observeOne(provider, task.name)).state === 'ended',
       );
@@ -239,7 +240,7 @@ export function conformance(
       assert.equal((await ended(provider, task.name)).exitCode, 137);
       const running = async (): Promise<string[]> =>
         (await options.left(bench, task.name, provider)).filter((what) => what.startsWith('process'));
-      await until('the child is dead too', async () => (await running()).length === 0);
+      await poll('the child is dead too', async () => (await running()).length === 0);
     });
 
     it('removes ended and running tasks with all they had, once or twice', async () => {

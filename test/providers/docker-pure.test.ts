@@ -6,7 +6,7 @@ import { isPullable, observationOf } from '@pangolin/controller/providers/docker
 import { createLimiter } from '@pangolin/controller/providers/limiter';
 import { openProvider } from '@pangolin/controller/providers/open';
 import { isPangolinError } from '@pangolin/contracts/errors';
-import { until } from './scripted.ts';
+import { poll } from '../poll.ts';
 
 type State = Parameters<typeof observationOf>[1];
 const state = (given: Partial<State>): State =>
@@ -71,7 +71,7 @@ describe('the event stream', () => {
       },
       (name) => told.push(name),
     );
-    await until('all are told', () => told.length === 3);
+    await poll('all are told', () => told.length === 3);
     assert.deepEqual(told, ['a-é', 'b', 'c']);
     await stop();
   });
@@ -90,7 +90,7 @@ describe('the event stream', () => {
       },
       (name) => told.push(name),
     );
-    await until('it has told twice', () => told.length >= 4);
+    await poll('it has told twice', () => told.length >= 4);
     assert.deepEqual(told.slice(0, 4), ['x', 'y', 'x', 'y']);
     await stop();
     const after = connections;

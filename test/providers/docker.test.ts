@@ -10,7 +10,8 @@ import { createDockerProvider, dockerAnswers } from '@pangolin/controller/provid
 import type { ComputeProvider } from '@pangolin/controller/providers/provider';
 import { conformance, ended, isUnavailable, observeOne, written } from './conformance.ts';
 import { dockerSkip } from './docker-here.ts';
-import { Bench, buildScriptedImage, docker, until } from './scripted.ts';
+import { Bench, buildScriptedImage, docker } from './scripted.ts';
+import { poll } from '../poll.ts';
 
 const skip = await dockerSkip();
 const FOREVER = 'while :; do sleep 0.05; done';
@@ -214,7 +215,7 @@ describe('the docker provider', { skip, concurrency: 4 }, () => {
     await docker('rm', '-fv', removed.name);
     assert.equal((await ended(provider, killed.name)).exitCode, 137);
     assert.equal((await observeOne(provider, removed.name)).state, 'gone');
-    await until('both are told', () => told.includes(killed.name) && told.includes(removed.name));
+    await poll('both are told', () => told.includes(killed.name) && told.includes(removed.name));
     await unwatch();
   });
 
@@ -228,16 +229,16 @@ describe('the docker provider', { skip, concurrency: 4 }, () => {
     const unwatch = await proxied.watch((name) => told.push(name));
     const missed = bench.task('until [ -e "$PANGOLIN_IN/never" ]; do sleep 0.05; done');
     await provider.start(missed);
-    await until('the start is told', () => told.includes(missed.name));
+    await poll('the start is told', () => told.includes(missed.name));
     await engine.cut();
     await docker('kill', missed.name);
     await assert.rejects(proxied.observe([missed.name]), (error) => isPangolinError(error, 'UNAVAILABLE'));
     told.length = 0;
     engine = await proxy(socketPath);
-    await until('what was missed is told', () => told.includes(missed.name));
+    await poll('what was missed is told', () => told.includes(missed.name));
     const next = bench.task('exit 0');
     await proxied.start(next);
-    await until('what comes next is told', () => told.includes(next.name));
+    await poll('what comes next is told', () => told.includes(next.name));
     await unwatch();
     await engine.cut();
     rmSync(dir, { recursive: true, force: true });

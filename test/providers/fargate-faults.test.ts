@@ -13,7 +13,7 @@ import { EcsCluster } from '../ecs/cluster.ts';
 import { HandRunner } from '../ecs/hand-runner.ts';
 import { configFor, credentials, ecsModel } from '../ecs/place.ts';
 import { isUnavailable, observeOne } from './conformance.ts';
-import { until } from './scripted.ts';
+import { poll } from '../poll.ts';
 
 const DEPLOYMENT = 'd';
 const NO_CAPACITY = 'Capacity is unavailable at this time. Please try again later or in a different availability zone';
@@ -151,7 +151,7 @@ describe('the Fargate provider', { skip: modelsSkip() }, () => {
     await next.list();
     cluster.hiddenLooks = 3;
     await next.start({ ...each, manifestSha256: 'b'.repeat(64) });
-    await until('it is seen', async () => (await observeOne(next, each.name)).state === 'running');
+    await poll('it is seen', async () => (await observeOne(next, each.name)).state === 'running');
     assert.deepEqual(runner.started, [each.name]);
   });
 
@@ -240,7 +240,7 @@ describe('the Fargate provider', { skip: modelsSkip() }, () => {
     const each = task();
     await spot.start(each);
     await cluster.named(each.name)!.interruptSpot();
-    const end = await until('it has ended', async () => {
+    const end = await poll('it has ended', async () => {
       clock.at += 2000;
       const seen = await observeOne(spot, each.name);
       return seen.state === 'ended' && seen;
@@ -271,7 +271,7 @@ describe('the Fargate provider', { skip: modelsSkip() }, () => {
       other.start({ ...task(), name: 'pangolin-other' }),
     ]);
     for (const { name } of tasks.slice(0, 110)) runner.end(name, { exitCode: 0 });
-    await until('they have ended', () =>
+    await poll('they have ended', () =>
       tasks.slice(0, 110).every(({ name }) => cluster.named(name)!.lastStatus === 'STOPPED'),
     );
     assert.deepEqual([...(await (await open()).list())].sort(), tasks.map(({ name }) => name).sort());

@@ -7,7 +7,7 @@ import { createFargateProvider } from '@pangolin/controller/providers/fargate';
 import { ACCOUNT, REGION } from '../ecs/definitions.ts';
 import { credentials } from '../ecs/place.ts';
 import { moto } from '../storage/s3-servers.ts';
-import { poll } from '../spine/poll.ts';
+import { poll } from '../poll.ts';
 
 /** Subnet and security group of the network that every account begins with. */
 async function network(): Promise<{ readonly subnets: string[]; readonly securityGroups: string[] }> {

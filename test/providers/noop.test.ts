@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { createNoopProvider } from '@pangolin/controller/providers/noop';
 import type { TaskStart } from '@pangolin/controller/providers/provider';
-import { until } from './scripted.ts';
+import { poll } from '../poll.ts';
 
 const task = (name: string): TaskStart => ({
   name,
@@ -66,10 +66,10 @@ it('tells of the end after the call, never inside it, until told to stop', async
   const told: string[] = [];
   const unwatch = await provider.watch((name) => told.push(name));
   await provider.start(task('a'));
-  await until('the start is told', () => told.length === 1);
+  await poll('the start is told', () => told.length === 1);
   provider.end('a', { exitCode: 0 });
   assert.equal(told.length, 1);
-  await until('the end is told', () => told.length === 2);
+  await poll('the end is told', () => told.length === 2);
   await unwatch();
   await provider.remove('a');
   await new Promise((resolve) => setImmediate(resolve));

@@ -10,7 +10,8 @@ import type { SandboxRequest } from '@pangolin/controller/providers/provider';
 import { parseIdentity } from '@pangolin/controller/providers/process-table';
 import { workBase } from '@pangolin/controller/providers/process-worker';
 import { conformance, ended, observeOne, written } from './conformance.ts';
-import { Bench, until } from './scripted.ts';
+import { Bench } from './scripted.ts';
+import { poll } from '../poll.ts';
 
 const FOREVER = 'while :; do sleep 0.05; done';
 
@@ -199,7 +200,7 @@ describe('the process provider', () => {
     const orphan = Number(await written(task, 'orphan'));
     assert.ok(existsSync(`/proc/${orphan}`));
     await bench.provider.remove(task.name);
-    await until('the orphan is dead', () => !existsSync(`/proc/${orphan}`) || undefined);
+    await poll('the orphan is dead', () => !existsSync(`/proc/${orphan}`) || undefined);
   });
 
   it('spares whoever got the number of its network namespace after it', async (t) => {
@@ -233,13 +234,13 @@ describe('the process provider', () => {
     );
     await bench.provider.start(task);
     await written(task, 'up');
-    await until(
+    await poll(
       'all five run',
       async () => (await left(bench, task.name)).filter((what) => what.startsWith('process')).length >= 5,
     );
     await bench.provider.stop(task.name, 0);
     await ended(bench.provider, task.name);
-    await until('none is left', async () => !(await left(bench, task.name)).some((what) => what.startsWith('process')));
+    await poll('none is left', async () => !(await left(bench, task.name)).some((what) => what.startsWith('process')));
   });
 
   it('does not let a root worker back into the network of the host', async (t) => {

@@ -4,7 +4,6 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { FargateConfig } from '@pangolin/contracts/config';
 import { taskName } from '@pangolin/contracts/ids';
@@ -93,19 +92,5 @@ export class Bench {
       sandbox: this.provider.enforce(request),
       ...more,
     };
-  }
-}
-
-/** Polls until there is a value; a test that waits in vain fails with `what`. */
-export async function until<T>(
-  what: string,
-  look: () => Promise<T | undefined | false> | T | undefined | false,
-): Promise<T> {
-  const giveUpAt = performance.now() + 120_000;
-  for (;;) {
-    const value = await look();
-    if (value !== undefined && value !== false) return value;
-    if (performance.now() > giveUpAt) throw new Error(`waited in vain: ${what}`);
-    await sleep(20);
   }
 }

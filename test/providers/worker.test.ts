@@ -19,7 +19,8 @@ import { createProcessProvider } from '@pangolin/controller/providers/process';
 import type { ComputeProvider } from '@pangolin/controller/providers/provider';
 import { ended, written } from './conformance.ts';
 import { dockerSkip } from './docker-here.ts';
-import { until, type FolderTask } from './scripted.ts';
+import { type FolderTask } from './scripted.ts';
+import { poll } from '../poll.ts';
 
 const EDIT: PipelineSpec = {
   blocks: [
@@ -121,7 +122,7 @@ for (const [backend, skip, open] of backends) {
       const task = dispatch('stopped', WAIT);
       await provider.start(task);
       await written(task, 'boot.json');
-      await until(
+      await poll(
         'the block has printed',
         () =>
           existsSync(join(task.outDir, 'log/000000.ndjson')) &&

@@ -21,7 +21,7 @@ import {
   script,
   type Status,
 } from '../spine/harness.ts';
-import { poll } from '../spine/poll.ts';
+import { poll } from '../poll.ts';
 import { removeImage, weakenedImage } from './weakened.ts';
 
 const TOKEN = 'tk-Zq/9+sw"word ü7';

@@ -22,7 +22,7 @@ import {
   type Compute,
 } from './harness.ts';
 import { holds, live, type Lives } from './lives.ts';
-import { poll } from './poll.ts';
+import { poll } from '../poll.ts';
 
 const onProcess: readonly Lives[] = [
   // Admission: the files in cas/, the commit, the receipt, the inbox.

@@ -14,7 +14,7 @@ import { openStore } from '@pangolin/storage/open';
 import { registerThing } from '@pangolin/storage/registry';
 import { blocks, Deployment, ends, runOf, script } from './harness.ts';
 import { holds, live } from './lives.ts';
-import { poll } from './poll.ts';
+import { poll } from '../poll.ts';
 
 let deployment: Deployment;
 before(() => {

@@ -9,7 +9,7 @@ import type { EgressLine } from '@pangolin/contracts/egress';
 import { WORKER_IMAGE } from '@pangolin/controller/providers/open';
 import type { Report } from '@pangolin/verify/report';
 import { blocks, Deployment, docker, dockerSkip, ends, outputs, runOf, script } from './harness.ts';
-import { poll } from './poll.ts';
+import { poll } from '../poll.ts';
 
 /** Plain on 8080, TLS on 8443; says which host it was asked for. */
 const SERVER = `

@@ -19,7 +19,7 @@ import { openEcsPlace, type EcsPlace } from '../ecs/place.ts';
 import { openGateway, type Gateway } from '../ecs/storage-gateway.ts';
 import { freshPlace, rgw } from '../storage/s3-servers.ts';
 import { blocks, Deployment, dockerSkip, ends, outputs, patch, script } from './harness.ts';
-import { poll } from './poll.ts';
+import { poll } from '../poll.ts';
 
 const NO_ADDRESS =
   'Unexpected EC2 error while attempting to Create Network Interface: InsufficientFreeAddressesInSubnet';

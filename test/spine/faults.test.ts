@@ -17,7 +17,7 @@ import {
   script,
   type Controller,
 } from './harness.ts';
-import { poll } from './poll.ts';
+import { poll } from '../poll.ts';
 
 const withoutDocker = await dockerSkip();
 /** The first attempt waits to be killed, the second one is done at once. */

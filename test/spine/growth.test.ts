@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { blocks, Deployment, ends, outputs, repository, runOf, script } from './harness.ts';
-import { poll } from './poll.ts';
+import { poll } from '../poll.ts';
 
 let deployment: Deployment;
 before(() => {

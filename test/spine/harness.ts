@@ -24,7 +24,7 @@ import { predicateTypes, type Statement } from '@pangolin/contracts/statement';
 import type { ItemStatus, Receipt, RunStatus } from '@pangolin/contracts/status';
 import { dockerAnswers } from '@pangolin/controller/providers/docker';
 import { WORKER_IMAGE } from '@pangolin/controller/providers/open';
-import { poll } from './poll.ts';
+import { poll } from '../poll.ts';
 
 export type Compute = 'process' | 'docker' | 'fargate';
 export const repository = dirname(dirname(import.meta.dirname));

@@ -10,7 +10,7 @@ import { watchNotifications } from '@pangolin/controller/notifications';
 import { s3Store } from '@pangolin/storage/s3-store';
 import { Deployment, s3Keys } from './harness.ts';
 import { freshPlace, moto, rgw } from '../storage/s3-servers.ts';
-import { until } from '../storage/tools.ts';
+import { poll } from '../poll.ts';
 
 const region = 'us-east-1';
 
@@ -44,11 +44,11 @@ describe('notifications', { skip: moto.skip ?? rgw.skip ?? false }, () => {
     const stop = watchNotifications(config, () => changes++, { warn: assert.fail });
     const store = s3Store(place);
     await store.put('inbox/a.json', '{}');
-    await until('the first one wakes', () => changes === 1);
+    await poll('the first one wakes', () => changes === 1);
     await store.put('runs/r/status.json', '{}');
     await store.put('inbox/b.json', '{}');
-    await until('the second one wakes', () => changes === 2);
-    await until('none is left', async () => (await left()) === 0);
+    await poll('the second one wakes', () => changes === 2);
+    await poll('none is left', async () => (await left()) === 0);
     await stop();
   });
 
@@ -60,11 +60,11 @@ describe('notifications', { skip: moto.skip ?? rgw.skip ?? false }, () => {
     const config = { queueUrl: url, region, endpoint: moto.endpoint };
     const warn = (_: unknown, message?: string): number => warnings.push(message ?? '');
     const stop = watchNotifications(config, () => changes++, { warn });
-    await until('it is told', () => warnings.length === 1);
+    await poll('it is told', () => warnings.length === 1);
     assert.match(warnings[0]!, /gives no notifications/);
     const { sqs } = await queue(name);
     await sqs.sendMessage({ QueueUrl: url, MessageBody: 'anything' });
-    await until('the queue is asked again', () => changes === 1);
+    await poll('the queue is asked again', () => changes === 1);
     await stop();
     assert.equal(warnings.length, 1);
   });
@@ -78,7 +78,7 @@ describe('notifications', { skip: moto.skip ?? rgw.skip ?? false }, () => {
       writeFileSync(file, JSON.stringify({ notifications: config }));
       await sqs.sendMessage({ QueueUrl: queueUrl, MessageBody: 'anything' });
       const controller = deployment.serve({ args: ['--config', file] });
-      await until('it is taken', async () => (await left()) === 0);
+      await poll('it is taken', async () => (await left()) === 0);
       await controller.stop();
     } finally {
       await deployment.dispose();

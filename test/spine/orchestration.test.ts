@@ -7,7 +7,7 @@ import { specKey } from '@pangolin/contracts/layout';
 import type { AdmittedRun } from '@pangolin/contracts/admitted-run';
 import type { DispatchManifest } from '@pangolin/contracts/task';
 import { blocks, Deployment, outputs, repository, runOf, script, type Status } from './harness.ts';
-import { poll } from './poll.ts';
+import { poll } from '../poll.ts';
 
 const phases = (status: Status): Record<string, string> =>
   Object.fromEntries(status.items.map(({ id, phase }) => [id, phase]));

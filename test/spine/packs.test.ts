@@ -8,7 +8,7 @@ import { bundleFile, type BundleDocument } from '@pangolin/contracts/bundle';
 import { specKey } from '@pangolin/contracts/layout';
 import type { AdmittedRun } from '@pangolin/contracts/admitted-run';
 import { Deployment, repository } from './harness.ts';
-import { poll } from './poll.ts';
+import { poll } from '../poll.ts';
 
 const examples = join(repository, 'examples');
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Answer } from '@pangolin/contracts/needs-input';
 import { blocks, Deployment, ends, outputs, repository, runOf, script, type Result } from './harness.ts';
-import { poll } from './poll.ts';
+import { poll } from '../poll.ts';
 
 let deployment: Deployment;
 before(() => {

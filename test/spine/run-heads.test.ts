@@ -10,7 +10,7 @@ import { CHECKPOINT, headsKey } from '@pangolin/contracts/layout';
 import type { LogReport } from '@pangolin/verify/log/check-log';
 import type { Report } from '@pangolin/verify/report';
 import { blocks, Deployment, runOf, script } from './harness.ts';
-import { poll } from './poll.ts';
+import { poll } from '../poll.ts';
 
 const preload = `--import ${new URL('./kill-point.mjs', import.meta.url).href}`;
 

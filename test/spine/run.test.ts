@@ -17,7 +17,7 @@ import {
   script,
   type Compute,
 } from './harness.ts';
-import { poll } from './poll.ts';
+import { poll } from '../poll.ts';
 
 const BEGIN = 'date +%s%N > outputs/begin';
 const END = 'sleep 0.3; date +%s%N > outputs/end';

@@ -13,7 +13,7 @@ import { s3Store } from '@pangolin/storage/s3-store';
 import { faultProxy } from '../storage/fault-proxy.ts';
 import { dbstore, freshPlace, rgw, type S3Server } from '../storage/s3-servers.ts';
 import { blocks, Deployment, dockerSkip, outputs, patch, repository, s3Keys, script, type Compute } from './harness.ts';
-import { poll } from './poll.ts';
+import { poll } from '../poll.ts';
 
 async function on(
   server: S3Server,

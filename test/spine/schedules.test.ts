@@ -9,7 +9,7 @@ import { after, before, test } from 'node:test';
 import type { ScheduleStatus } from '@pangolin/contracts/schedule';
 import type { RunStatus } from '@pangolin/contracts/status';
 import { blocks, Deployment, repository, script, type Controller } from './harness.ts';
-import { poll } from './poll.ts';
+import { poll } from '../poll.ts';
 
 let deployment: Deployment;
 before(() => {

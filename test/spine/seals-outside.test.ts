@@ -19,7 +19,7 @@ import { pangolin, type Result } from '../cli/harness.ts';
 import { faultProxy } from '../storage/fault-proxy.ts';
 import { rgw } from '../storage/s3-servers.ts';
 import { blocks, Deployment, runOf, script } from './harness.ts';
-import { poll } from './poll.ts';
+import { poll } from '../poll.ts';
 
 const credentials = { accessKeyId: 'testaccess', secretAccessKey: 'testsecret' };
 const AWS = { AWS_ACCESS_KEY_ID: credentials.accessKeyId, AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey };

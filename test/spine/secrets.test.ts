@@ -5,7 +5,7 @@ import { globSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { blocks, Deployment, docker, dockerSkip, ends, patch, runOf, script } from './harness.ts';
-import { poll } from './poll.ts';
+import { poll } from '../poll.ts';
 
 const TOKEN = 'tok-4f9b1c7e2d';
 const KEY = `-----BEGIN KEY-----\n${'k3y0'.repeat(16)}\n-----END KEY-----\n`;

@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { CHECKPOINT } from '@pangolin/contracts/layout';
 import type { LogReport } from '@pangolin/verify/log/check-log';
 import { blocks, Deployment, runOf, script } from './harness.ts';
-import { poll } from './poll.ts';
+import { poll } from '../poll.ts';
 
 const preload = `--import ${new URL('./kill-point.mjs', import.meta.url).href}`;
 const AN_HOUR_AHEAD = { NODE_OPTIONS: preload, PANGOLIN_TEST_CLOCK_MS: '3600000' };

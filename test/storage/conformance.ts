@@ -5,7 +5,8 @@ import { Readable } from 'node:stream';
 import { describe, test } from 'node:test';
 import { sha256, sha256Stream, type Sha256 } from '@pangolin/contracts/digest';
 import type { ObjectStore } from '@pangolin/storage/object-store';
-import { allKeys, bigStream, fails, heldBytes, increment, until } from './tools.ts';
+import { allKeys, bigStream, fails, heldBytes, increment } from './tools.ts';
+import { poll } from '../poll.ts';
 
 export interface Space {
   readonly store: ObjectStore;
@@ -361,21 +362,21 @@ export function conformance(name: string, { open, skip, many = 2_000, unsupporte
       const seen: string[] = [];
       const stop = await store.watch(['inbox/', 'control/'], (prefix) => seen.push(prefix));
       await other.put('inbox/one.yaml', 'x');
-      await until('a callback for inbox/', () => seen.includes('inbox/'));
+      await poll('a callback for inbox/', () => seen.includes('inbox/'));
       await other.put('control/deep/er/two.json', 'x');
-      await until('a callback for control/', () => seen.includes('control/'));
+      await poll('a callback for control/', () => seen.includes('control/'));
       seen.length = 0;
       await other.put('control/deep/er/three.json', 'x');
-      await until('a callback for a deeper directory', () => seen.includes('control/'));
+      await poll('a callback for a deeper directory', () => seen.includes('control/'));
       seen.length = 0;
       await other.delete('inbox/one.yaml');
-      await until('a callback for a deletion', () => seen.includes('inbox/'));
+      await poll('a callback for a deletion', () => seen.includes('inbox/'));
       await stop();
       seen.length = 0;
       let later = false;
       const stopLater = await store.watch(['inbox/'], () => (later = true));
       await other.put('inbox/four.yaml', 'x');
-      await until('a callback of the watch that goes on', () => later);
+      await poll('a callback of the watch that goes on', () => later);
       await stopLater();
       assert.deepEqual(seen, []);
     });

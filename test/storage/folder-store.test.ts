@@ -21,7 +21,8 @@ import { sha256 } from '@pangolin/contracts/digest';
 import { openFolderStore } from '@pangolin/storage/folder-store';
 import { openStore } from '@pangolin/storage/open';
 import { conformance } from './conformance.ts';
-import { allKeys, bigStream, fails, until } from './tools.ts';
+import { allKeys, bigStream, fails } from './tools.ts';
+import { poll } from '../poll.ts';
 
 const WRITER = fileURLToPath(new URL('writer.fixture.ts', import.meta.url));
 
@@ -187,7 +188,7 @@ describe('between processes', () => {
     for (let round = 0; round < 6; round++) {
       const writer = start('replace', root);
       await once(writer.stdout, 'data');
-      await until('it is in the middle of a put', () => temporaryFiles(root).length > 0);
+      await poll('it is in the middle of a put', () => temporaryFiles(root).length > 0);
       writer.kill('SIGKILL');
       await once(writer, 'exit');
       leftBehind += temporaryFiles(root).length;
@@ -261,10 +262,10 @@ describe('watching a folder', () => {
     for (let round = 0; round < 8; round++) {
       calls = 0;
       rmSync(join(root, 'inbox'), { recursive: true });
-      await until('the directory is back', () => existsSync(join(root, 'inbox')) && calls > 0);
+      await poll('the directory is back', () => existsSync(join(root, 'inbox')) && calls > 0);
       calls = 0;
       writeFileSync(join(root, 'inbox/dropped'), 'x');
-      await until('a callback', () => calls > 0);
+      await poll('a callback', () => calls > 0);
     }
   });
 
@@ -275,7 +276,7 @@ describe('watching a folder', () => {
     const stop = await store.watch(['inbox/'], () => calls++);
     t.after(stop);
     for (let i = 0; i < 500; i++) writeFileSync(join(root, `inbox/${i}`), 'x');
-    await until('a callback', () => calls > 0);
+    await poll('a callback', () => calls > 0);
     assert.ok(calls < 50, `${calls} callbacks for 500 files written at once`);
   });
 });

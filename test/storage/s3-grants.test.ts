@@ -7,8 +7,9 @@ import type { PostGrant } from '@pangolin/contracts/task';
 import { s3Grantor } from '@pangolin/storage/s3-grants';
 import type { S3Place } from '@pangolin/storage/s3-place';
 import { s3Store } from '@pangolin/storage/s3-store';
-import { bigStream, fails, until } from './tools.ts';
+import { bigStream, fails } from './tools.ts';
 import { freshPlace, moto, rgw } from './s3-servers.ts';
+import { poll } from '../poll.ts';
 
 const KEY = 'cas/sha256/ab/ü +%2F&x=y';
 
@@ -57,7 +58,7 @@ describe('grants of a task on S3', { skip: rgw.skip ?? moto.skip }, () => {
     assert.equal(await status(url, 'PUT'), 403);
     assert.equal(await status(url, 'DELETE'), 403);
     const short = await s3Grantor(place).read('a', 1);
-    await until('the URL has ended', async () => (await status(short)) === 403);
+    await poll('the URL has ended', async () => (await status(short)) === 403);
   });
 
   for (const server of [rgw, moto]) {

@@ -1,7 +1,6 @@
 /** What tests of stores have in common: waiting, listing, streams, counters. */
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { sha256 } from '@pangolin/contracts/digest';
@@ -11,15 +10,6 @@ import type { ObjectStore } from '@pangolin/storage/object-store';
 /** For assert.rejects: a PangolinError with this code. */
 export const fails = (code: ErrorCode) => (error: unknown) =>
   isPangolinError(error, code) || assert.fail(String(error));
-
-/** Waits until `ready`, looking again every few milliseconds. */
-export async function until(what: string, ready: () => boolean | Promise<boolean>, timeoutMs = 20_000): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (!(await ready())) {
-    if (performance.now() > deadline) assert.fail(`not within ${timeoutMs} ms: ${what}`);
-    await sleep(10);
-  }
-}
 
 export async function allKeys(store: ObjectStore, prefix: string, limit?: number): Promise<string[]> {
   const keys: string[] = [];

@@ -10,10 +10,11 @@ import type { Output } from '@pangolin/contracts/output';
 import type { Grants, PostGrant, Task } from '@pangolin/contracts/task';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { s3Store } from '@pangolin/storage/s3-store';
-import { until as untilAsync } from '../storage/tools.ts';
+
 import { faultProxy, type FaultProxy } from '../storage/fault-proxy.ts';
 import { freshPlace, moto, rgw, type S3Server } from '../storage/s3-servers.ts';
-import { prepare, script, start, until, type Dirs, type TaskSpec } from './harness.ts';
+import { prepare, script, start, type Dirs, type TaskSpec } from './harness.ts';
+import { poll } from '../poll.ts';
 
 const PREFIX = 'runs/run-1/attempts/item-a/1/';
 const TASK = 'tasks/t/task.json';
@@ -185,11 +186,11 @@ describe('a worker with grants, when the store misbehaves', { skip: rgw.skip }, 
     const spec = { blocks: [script('touch started; while [ ! -e go ]; do sleep 0.05; done; echo done')] };
     const { dirs, store, issue, first } = await grant(rgw, spec, { seconds: 5 });
     const { ended } = start(dirs);
-    await until('it works', () => existsSync(join(dirs.work, 'workspace', 'started')));
-    await untilAsync('the first grants have ended', async () => (await post(first.attempt!.files)) === 403);
+    await poll('it works', () => existsSync(join(dirs.work, 'workspace', 'started')));
+    await poll('the first grants have ended', async () => (await post(first.attempt!.files)) === 403);
     writeFileSync(join(dirs.work, 'workspace', 'go'), '');
     const log = join(dirs.work, 'attempt', 'log', '000000.ndjson');
-    await until('the block has ended', () => existsSync(log) && readFileSync(log, 'utf8').includes('"done"'));
+    await poll('the block has ended', () => existsSync(log) && readFileSync(log, 'utf8').includes('"done"'));
     assert.equal(await store.head(`${PREFIX}output.json`), undefined);
     await store.put(RENEWED, canonicalBytes(await issue(60)));
     assert.equal((await ended).code, 0);

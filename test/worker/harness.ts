@@ -16,7 +16,6 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { canonicalBytes } from '@pangolin/contracts/canonical';
 import type { Capability } from '@pangolin/contracts/capability';
 import { sha256 } from '@pangolin/contracts/digest';
@@ -284,14 +283,6 @@ export function linesOf(file: string): LogLine[] {
 function refOf(file: string): { sha256: string; size: number } {
   const bytes = readFileSync(file);
   return { sha256: sha256(bytes), size: bytes.length };
-}
-
-/** Polls, at most ten seconds. */
-export async function until(what: string, condition: () => boolean): Promise<void> {
-  for (let tries = 0; !condition(); tries++) {
-    assert.ok(tries < 1000, `waited in vain: ${what}`);
-    await delay(10);
-  }
 }
 
 /** Root is needed to give blocks a user of their own; CI has it. */

@@ -9,7 +9,8 @@ import { optionsFrom } from '@pangolin/worker-image/options';
 import { stage } from '@pangolin/worker-image/stage/stage';
 import { StoreClient } from '@pangolin/worker-image/store-client';
 import { TaskGrants } from '@pangolin/worker-image/task-grants';
-import { BLOCK_UID, bundle, finished, needsRoot, prepare, run, script, start, until } from './harness.ts';
+import { BLOCK_UID, bundle, finished, needsRoot, prepare, run, script, start } from './harness.ts';
+import { poll } from '../poll.ts';
 
 /** Shell: says what it could reach of the process that started it and of the runner's directories. */
 const SPY = `
@@ -77,7 +78,7 @@ test('a file that belongs to somebody else is no product', needsRoot, async () =
     blocks: [script('until [ -e outputs/planted ]; do sleep 0.05; done')],
   });
   const { ended } = start(dirs);
-  await until('the workspace is there', () => existsSync(join(dirs.work, 'workspace', '.pangolin', 'inputs.json')));
+  await poll('the workspace is there', () => existsSync(join(dirs.work, 'workspace', '.pangolin', 'inputs.json')));
   const workspace = join(dirs.work, 'workspace');
   writeFileSync(join(workspace, 'planted'), 'of root');
   writeFileSync(join(workspace, 'outputs', 'planted'), 'of root');

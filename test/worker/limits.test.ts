@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Output } from '@pangolin/contracts/output';
 import { Value } from 'typebox/value';
-import { finished, isRoot, linesOf, prepare, run, script, start, until } from './harness.ts';
+import { finished, isRoot, linesOf, prepare, run, script, start } from './harness.ts';
+import { poll } from '../poll.ts';
 
 test('an item out of time is stopped, skips the rest and keeps what it made', async () => {
   const { code, output } = await run({
@@ -68,7 +69,7 @@ test('SIGTERM to the worker stops the block, salvages its work and seals Cancell
     ],
   });
   const { child, ended } = start(dirs);
-  await until('the block runs', () => linesOf(join(dirs.out, 'log', '000000.ndjson')).length > 0);
+  await poll('the block runs', () => linesOf(join(dirs.out, 'log', '000000.ndjson')).length > 0);
   child.kill('SIGTERM');
   const { code, output, patch } = finished(await ended);
   assert.equal(code, 1);

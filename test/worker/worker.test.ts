@@ -7,7 +7,8 @@ import { test } from 'node:test';
 import { Boot, Output } from '@pangolin/contracts/output';
 import { Value } from 'typebox/value';
 import { runStandalone } from '@pangolin/worker-image/runner';
-import { finished, isRoot, linesOf, prepare, run, scratch, script, start, until, type User } from './harness.ts';
+import { finished, isRoot, linesOf, prepare, run, scratch, script, start, type User } from './harness.ts';
+import { poll } from '../poll.ts';
 
 const users: readonly User[] = isRoot ? ['separate', 'same', 'plain'] : ['plain'];
 
@@ -240,7 +241,7 @@ test('a worker that was killed leaves no output.json, and its attempt is not sta
   const dirs = await prepare({ blocks: [script('echo $$; exec sleep 60')] });
   const { child, ended } = start(dirs);
   const log = join(dirs.out, 'log', '000000.ndjson');
-  await until('the block runs', () => linesOf(log).length > 0);
+  await poll('the block runs', () => linesOf(log).length > 0);
   child.kill('SIGKILL');
   await ended;
   const before = readdirSync(dirs.out).sort();

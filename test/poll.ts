@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** Only a hang takes this long, on however busy a machine. */
-const GIVE_UP_MS = 90_000;
+const GIVE_UP_MS = 180_000;
 const LOOK_MS = 25;
 
 /** Looks until there is something. @throws Error saying `what` was waited for in vain, with what `say` knows about it. */

@@ -96,6 +96,19 @@ export const Output = Type.Object(
       },
       closed,
     ),
+    /** What a process that was started as blocks are saw before the first of them. Absent where they share the worker's user. */
+    sandbox: Type.Optional(
+      Type.Object(
+        {
+          user: Type.Literal('separate', {
+            description: 'It was of the user of blocks, and found no way into the worker.',
+          }),
+          capabilities: Type.Optional(Type.Literal('none')),
+          noNewPrivileges: Type.Optional(Type.Literal(true)),
+        },
+        closed,
+      ),
+    ),
     logs: Type.Array(Type.Object({ file: Type.String(), sha256: Hex, size: Size }, closed), { maxItems: 100_000 }),
     /** `.pangolin/needs_input.json` of the workspace, when that is the status. */
     needsInput: Type.Optional(NeedsInput),

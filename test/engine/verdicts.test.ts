@@ -71,6 +71,12 @@ const table: readonly [string, Partial<AttemptEnd>, string, string][] = [
     'WorkerFailed',
   ],
   [
+    'a worker that saw its guard fail has the item ended for good',
+    { output: { status: 'failed', reason: 'SandboxUnsupported', partial: true } },
+    'failed',
+    'SandboxUnsupported',
+  ],
+  [
     'the backend knows of memory',
     { backend: { reason: 'OOMKilled', message: '' }, exitCode: 137 },
     'failed',

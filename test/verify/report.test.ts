@@ -35,6 +35,7 @@ test('a whole bundle verifies, and the report says what that means', async () =>
   assert.deepEqual(report.run?.counts, { done: 2, failed: 1, skipped: 1, cancelled: 0, denied: 0 });
   const agents = report.facts.filter(({ observer }) => observer === 'agent').map(({ statement }) => statement);
   assert.match(agents.join('\n'), /turns, tokens and cost of 4 agent blocks[^]*4 intents and 4 signals/);
+  assert.ok(report.facts.some(({ statement }) => /^In 4 results .* found no way into the worker/.test(statement)));
   assert.deepEqual(new Set(report.facts.map(({ observer }) => observer)), new Set(['controller', 'worker', 'agent']));
   assert.deepEqual(
     report.findings.map(({ code }) => code),

@@ -182,6 +182,7 @@ export function tell(
           partial: status !== 'done',
           startedAt: '2026-03-01T10:00:00.000Z',
           finishedAt: '2026-03-01T10:00:00.500Z',
+          sandbox: { user: 'separate' },
           blocks: [{ index: 0, kind: 'agent', status: 'succeeded', usage: { runtime: 'claude-code', turns: 2 } }],
           products: {
             ...(products.patch !== undefined && { patch: of('patch', products.patch) }),

@@ -1,16 +1,18 @@
 /** What a hostile block can reach, and what it can forge: nothing. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync, type StdioOptions } from 'node:child_process';
-import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, copyFileSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { parseAssignment } from '@pangolin/worker-image/assignment';
 import { optionsFrom } from '@pangolin/worker-image/options';
 import { stage } from '@pangolin/worker-image/stage/stage';
 import { StoreClient } from '@pangolin/worker-image/store-client';
 import { TaskGrants } from '@pangolin/worker-image/task-grants';
-import { BLOCK_UID, bundle, finished, needsRoot, prepare, run, script, start } from './harness.ts';
 import { poll } from '../poll.ts';
+import { cutOut } from '../redteam/weakened.ts';
+import { BLOCK_UID, bundle, finished, needsRoot, prepare, run, scratch, script, start } from './harness.ts';
+import type { Dirs } from './harness.ts';
 
 /** Shell: says what it could reach of the process that started it and of the runner's directories. */
 const SPY = `
@@ -38,8 +40,33 @@ test(
     const result = await run({ files: { a: 'a' }, blocks: [script(SPY, { env })] });
     assert.equal(result.output.reason, undefined, result.notes);
     assert.equal(result.printed.trim(), '0 1 2 3', 'only ls itself opened a fourth descriptor');
+    assert.deepEqual(result.output.sandbox, { user: 'separate', capabilities: 'none' });
   },
 );
+
+/** Runs the worker with what it may have of the kernel's capabilities, or hand on; false where that cannot be done. */
+function underSetpriv(t: TestContext, args: readonly string[], program: string, dirs: Dirs): boolean {
+  const { error } = spawnSync('setpriv', [...args, process.execPath, program], { env: dirs.env });
+  if (error === undefined) return true;
+  assert.equal(process.env['CI'], undefined, 'setpriv is missing');
+  t.skip('setpriv is missing');
+  return false;
+}
+
+test('where the kernel lets blocks into the worker none is run', needsRoot, async (t) => {
+  // The switch of users leaves blocks a capability that opens other processes to them.
+  const leaky = ['--securebits=+no_setuid_fixup', '--inh-caps=+sys_ptrace', '--ambient-caps=+sys_ptrace'];
+  const blocks = [script('head -c 1 /proc/$PPID/maps >/dev/null && ls /proc/$PPID/root/ >/dev/null && echo GOT')];
+  const trusting = join(scratch, 'trusting.mjs');
+  copyFileSync(bundle(), trusting);
+  cutOut([trusting], [[/(?<=^async function proveGuard\([^)]*\) \{)/gm, 1, ' return;']]);
+  const [reached, kept] = [await prepare({ blocks }), await prepare({ blocks })];
+  if (!underSetpriv(t, leaky, trusting, reached) || !underSetpriv(t, leaky, bundle(), kept)) return;
+  assert.equal(finished({ code: 0, stderr: '', dirs: reached }).printed, 'GOT', 'the attack does not work at all');
+  const { output, printed } = finished({ code: 0, stderr: '', dirs: kept });
+  assert.deepEqual([output.reason, output.sandbox, printed], ['SandboxUnsupported', undefined, '']);
+  assert.match(output.message ?? '', /could reach into the worker: .*\/proc\/\d+\/maps.*no block was run/);
+});
 
 test('descriptors that the starter leaked do not reach a block', needsRoot, async () => {
   const dirs = await prepare({ blocks: [script('ls -l /proc/self/fd')] });
@@ -252,15 +279,7 @@ test('five capabilities are enough, with no new privileges', needsRoot, async (t
     ],
   });
   const caps = '-all,+setuid,+setgid,+chown,+dac_override,+kill';
-  const args = ['--no-new-privs', `--bounding-set=${caps}`, process.execPath, bundle()];
-  try {
-    execFileSync('setpriv', args, { env: dirs.env });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    assert.equal(process.env['CI'], undefined, 'setpriv is missing');
-    t.skip('setpriv is missing');
-    return;
-  }
+  if (!underSetpriv(t, ['--no-new-privs', `--bounding-set=${caps}`], bundle(), dirs)) return;
   const { output, patch, notes } = finished({ code: 0, stderr: '', dirs });
   assert.equal(output.status, 'succeeded');
   assert.match(patch ?? '', /^\+b$/m);

@@ -12,9 +12,36 @@ import { pipelineProblem } from '@pangolin/worker-image/check-pipeline';
 import { blockOutputProblem } from '@pangolin/worker-image/capture/block-output';
 import { diagnose } from '@pangolin/worker-image/diagnose';
 import { AttemptFailure } from '@pangolin/worker-image/failure';
+import { judgeReport } from '@pangolin/worker-image/guard';
 import { LineSplitter, LogWriter } from '@pangolin/worker-image/log-writer';
 import { optionsFrom } from '@pangolin/worker-image/options';
 import { WORKER_VERSION } from '@pangolin/worker-image/version';
+
+const status = (uid: string, capabilities: string, rest = 'NoNewPrivs: 1\nend\n'): string =>
+  `Uid: ${uid}\t${uid}\t${uid}\t${uid}\nCapPrm: ${capabilities}\nCapEff: ${capabilities}\n${rest}`;
+/** What the process that tries the doors of the worker reports → what is said of it, under a manifest that promises all. */
+const reports: readonly (readonly [string, RegExp])[] = [
+  [
+    `open /proc/7/maps\nopen /proc/7/fd\n${status('1000', '0000')}`,
+    /reach into the worker: \/proc\/7\/maps, \/proc\/7\/fd; no block/,
+  ],
+  [Array.from({ length: 11 }, (_, n) => `open ${n}\n`).join(''), /: 0, 1, 2, 3, 4, 5, 6, 7, and 3 more; no block/],
+  ['', /cannot be told/],
+  ['end\n', /cannot be told/],
+  [status('1000', '0000', ''), /cannot be told/],
+  [status('0', '0000'), /do not run as 1000, but as 0 0 0 0/],
+  [status('1000', '0001'), /hold capabilities/],
+  ['Uid: 1000\nend\n', /hold capabilities/],
+  [status('1000', '0000', 'NoNewPrivs: 0\nend\n'), /gain privileges/],
+];
+test('no block runs where its guard does not hold, or was not looked at whole', () => {
+  const user = { uid: 1000, gid: 1000 };
+  const promised = { capabilities: 'none', noNewPrivileges: true } as const;
+  for (const [report, message] of reports)
+    assert.throws(() => judgeReport(report, user, promised), { reason: 'SandboxUnsupported', message }, report);
+  assert.deepEqual(judgeReport(status('1000', '0000'), user, promised), { user: 'separate', ...promised });
+  assert.deepEqual(judgeReport(status('1000', '0001', 'end\n'), user, {}), { user: 'separate' });
+});
 
 test('the worker accepts exactly the pipelines that the schema accepts', () => {
   const junk = fc.constantFrom(

@@ -34,6 +34,12 @@ export function describe(
       `${plural(results.length, 'result')} over ${plural(blocks, 'block')}: exit codes and durations are the worker's word.`,
     );
   }
+  const guarded = results.filter((result) => result.guarded).length;
+  if (guarded > 0)
+    fact(
+      'worker',
+      `In ${plural(guarded, 'result')} a process started as blocks are found no way into the worker first.`,
+    );
   const usages = results.reduce((sum, result) => sum + result.usages, 0);
   if (usages > 0)
     fact('agent', `Model, turns, tokens and cost of ${plural(usages, 'agent block')} are the words of the agents.`);

@@ -22,6 +22,8 @@ export interface WorkerResult {
   readonly blocks: number;
   /** Blocks whose agents say what they used. */
   readonly usages: number;
+  /** The worker says that it saw blocks being kept out of it. */
+  readonly guarded: boolean;
   /** What its blocks ask, where they do. */
   readonly needsInput?: unknown;
 }
@@ -70,6 +72,7 @@ export function readResult(what: string, bytes: Buffer): WorkerResult {
   const list: unknown[] = Array.isArray(value.blocks) ? value.blocks : [];
   const blocks = list.length;
   const usages = list.filter((block) => isObject(block) && isObject(block.usage)).length;
+  const guarded = isObject(value.sandbox) && value.sandbox.user === 'separate';
   const problem = value.asserted === undefined ? undefined : asserted(value.asserted);
   if (problem !== undefined) refuse(`what the blocks say in ${quote(what)}${problem}`);
   const said = value.asserted as Asserted | undefined;
@@ -82,6 +85,7 @@ export function readResult(what: string, bytes: Buffer): WorkerResult {
     products,
     blocks,
     usages,
+    guarded,
     needsInput,
     ...(said && { asserted: said }),
   };

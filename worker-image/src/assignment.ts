@@ -9,7 +9,7 @@ import type { Pin } from '@pangolin/contracts/admitted-run';
 import type { PinnedWorkspace } from '@pangolin/contracts/workspace';
 import { secretsOf } from '@pangolin/contracts/secrets';
 import { predicateTypes } from '@pangolin/contracts/statement';
-import type { DispatchManifest, Grants, StandaloneTask, Task } from '@pangolin/contracts/task';
+import type { DispatchManifest, Grants, Sandbox, StandaloneTask, Task } from '@pangolin/contracts/task';
 import { parseDuration } from '@pangolin/contracts/units';
 import { isObject, pipelineProblem } from './check-pipeline.ts';
 import type { DiskLimits } from './disk-watch.ts';
@@ -31,6 +31,8 @@ export interface Assignment extends AttemptRef {
   readonly blockGraceMs?: number;
   /** The manifest promises that blocks run as another uid than the runner. */
   readonly separateUser: boolean;
+  /** What it promises of blocks besides. */
+  readonly promised: Partial<Pick<Sandbox, 'capabilities' | 'noNewPrivileges'>>;
   /** Blocks get a proxy to the hosts of an allow-list. */
   readonly hasAllowList: boolean;
   /** Absent: nobody keeps one. */
@@ -99,6 +101,7 @@ function standalone(task: StandaloneTask): Assignment {
     timeoutMs: task.timeout === undefined ? STANDALONE_TIMEOUT_MS : parseDuration(task.timeout),
     ...(task.idleTimeout === undefined ? {} : { idleTimeoutMs: parseDuration(task.idleTimeout) }),
     separateUser: false,
+    promised: {},
     hasAllowList: false,
     secrets: secretsOf(task.pipeline),
     params: task.params,
@@ -132,6 +135,7 @@ function dispatched(task: Task, digest: Sha256): Assignment {
     ...(limits.idleTimeoutMs === undefined ? {} : { idleTimeoutMs: limits.idleTimeoutMs }),
     blockGraceMs: limits.graceMs,
     separateUser: predicate.sandbox?.enforced?.user === 'separate',
+    promised: predicate.sandbox?.enforced ?? {},
     ...diskLimits(predicate),
     secrets: grantedSecrets(predicate),
     hasAllowList: isObject(predicate.sandbox?.enforced?.network),

@@ -20,6 +20,7 @@ import { watchDisk } from './disk-watch.ts';
 import { openEgress } from './egress.ts';
 import { AttemptFailure, failureOf, ManifestRejected } from './failure.ts';
 import { GrantedPlace } from './granted-place.ts';
+import { proveGuard } from './guard.ts';
 import { LOG_LIMITS, LogWriter, now } from './log-writer.ts';
 import { optionsFrom, type WorkerOptions } from './options.ts';
 import { readTask } from './read-task.ts';
@@ -144,9 +145,11 @@ async function attemptOnce(
   const products: Products = {};
   let blocks: Blocks = { results: skippedBlocks(assignment) };
   let asserted: Output['asserted'];
+  let sandbox: Output['sandbox'];
   let failure: AttemptFailure | undefined;
   try {
     const staged = await stage(assignment, options, grants, halt);
+    sandbox = await proveGuard(staged.places, assignment, options, place.dir, halt);
     const egress = await openEgress(options.inDir, assignment.hasAllowList);
     const attempt: Attempt = { assignment, options, place, log, halt, giveUp, staged, egress, secrets };
     const unwatch = watchDisk(options.workDir, assignment.disk, options.path, stop);
@@ -184,6 +187,7 @@ async function attemptOnce(
     finishedAt: now(),
     blocks: [...blocks.results],
     products: { ...(products.patch === undefined ? {} : { patch: products.patch }), outputs: products.outputs ?? {} },
+    ...(sandbox === undefined ? {} : { sandbox }),
     logs: log.close(),
     ...(needsInput === undefined ? {} : { needsInput }),
     ...(asserted === undefined ? {} : { asserted }),

@@ -66,6 +66,11 @@ const rows: readonly Row[] = [
     when: (e) => e.output?.reason !== undefined && classOf(e.output.reason) === 'item',
     then: (e) => failed(e.output!.reason!, e.output!.message),
   },
+  // Its backend does not keep blocks out of the worker, so none was run; another attempt there would end alike.
+  {
+    when: (e) => e.output?.reason === 'SandboxUnsupported',
+    then: (e) => failed('SandboxUnsupported', e.output!.message),
+  },
   { when: (e) => e.output !== undefined, then: (e) => failed('WorkerFailed', e.output!.message) },
   // The kernel or the backend says why: out of memory, no image, no capacity.
   { when: (e) => e.backend !== undefined, then: (e) => failed(e.backend!.reason, e.backend!.message) },

@@ -74,9 +74,12 @@ export type RunEventBody =
     }
   /** `cause`: the item whose end made the run grow; absent when an operator extended it. `items`: digest of the Extension. */
   | { readonly kind: 'run.extended'; readonly cause?: string; readonly items: DigestSet }
-  /** No attempt is fired until the run is resumed or cancelled. */
-  | { readonly kind: 'run.paused' }
-  | { readonly kind: 'run.resumed' }
+  /**
+   * No attempt is fired until the run is resumed or cancelled. With `queue` it is this queue of the run that is paused, or was when
+   * the run was admitted: none is fired until that is resumed. The two pauses are independent.
+   */
+  | { readonly kind: 'run.paused'; readonly queue?: string }
+  | { readonly kind: 'run.resumed'; readonly queue?: string }
   /** An open-ended run takes no more extensions. */
   | { readonly kind: 'run.closed' }
   /** What is open ends as `cancelled`, with this reason where nobody had cancelled it before; but for onExit items. */

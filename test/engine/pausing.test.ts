@@ -101,6 +101,55 @@ test('a pause of the run is in its log, once, with who asked for it', async (t) 
   );
 });
 
+test('a pause of its queue is in the log of every run that it holds, and of those that come meanwhile', async (t) => {
+  const world = await open(t);
+  const step = async (...runs: string[]): Promise<void> => {
+    for (const id of runs) await world.submit(admittedRun(id, [admittedItem('a')]));
+    await passes(world);
+  };
+  const pausesOf = (run: string): string[] =>
+    world.events(run).flatMap((event) => {
+      if (event.kind !== 'run.paused' && event.kind !== 'run.resumed') return [];
+      return [`${event.seq} ${event.kind} ${event.queue ?? 'alone'} ${event.actor}`];
+    });
+  const queue = { queue: 'default' };
+  await step('over');
+  world.backend.finish(world.backend.running[0]!);
+  await step('r');
+  for (const about of [queue, queue, { run: 'r' }]) await control(world, 'pause', about);
+  await world.restart();
+  await step('late');
+  await control(world, 'resume', { run: 'r' });
+  for (let time = 0; time < 2; time++) await declare(world, { concurrency: 9, paused: false });
+  await step();
+  assert.deepEqual(pausesOf('over'), [], 'it had ended');
+  assert.deepEqual(pausesOf('r'), [
+    '2 run.paused default human:test',
+    '3 run.paused alone human:test',
+    '4 run.resumed alone human:test',
+    '5 run.resumed default human:test',
+  ]);
+  assert.deepEqual(pausesOf('late'), ['1 run.paused default human:test', '2 run.resumed default human:test']);
+  assert.equal(world.events('late').at(-1)?.kind, 'item.fired', 'it goes on');
+});
+
+test('a pause whose transaction failed is none, and is taken up when it is asked for again', async (t) => {
+  const world = await open(t);
+  await world.submit(admittedRun('r', [admittedItem('a')]));
+  await passes(world);
+  const { evidence } = world.reconciler.engine;
+  const append = t.mock.method(evidence, 'appendEvents', () => {
+    throw new Error('the disk is full');
+  });
+  await assert.rejects(control(world, 'pause', { queue: 'default' }), /the disk is full/);
+  append.mock.restore();
+  await world.submit(admittedRun('late', [admittedItem('a')]));
+  await passes(world);
+  assert.equal(world.events('late').at(-1)?.kind, 'item.fired');
+  await control(world, 'pause', { queue: 'default' });
+  for (const run of ['r', 'late']) assert.equal(world.events(run).at(-1)?.kind, 'run.paused');
+});
+
 test('the timeout of a run stands still, also of one that comes while its queue is paused', async (t) => {
   const world = await open(t);
   const limited = { timeoutMs: LIMIT };
@@ -162,7 +211,7 @@ test('a paused run that is cancelled runs its onExit items', async (t) => {
 
 test('a queue that is declared anew is paused, or not, as the file says, and as before when it does not', async (t) => {
   const world = await open(t);
-  const isPaused = (): boolean => world.reconciler.engine.memory.queues.get('default').paused;
+  const isPaused = (): boolean => world.reconciler.engine.memory.queues.get('default').pausedBy !== null;
   await control(world, 'pause', { queue: 'default' });
   world.concurrency = 7;
   await world.restart();

@@ -145,7 +145,7 @@ describe('a controller that is killed around a decision', { concurrency: 1 }, ()
     assert.equal((await deployment.cli('orch', 'status', 'again.retry2')).code, 3);
   });
 
-  test('a run stays paused until it is resumed', async () => {
+  test('a run stays paused until both it and its queue are resumed', async () => {
     const gate = `until [ -e ${at('open')} ]; do sleep 0.05; done`;
     drop('pause', [
       { id: 'a', ...marking('pause', gate) },
@@ -153,6 +153,7 @@ describe('a controller that is killed around a decision', { concurrency: 1 }, ()
     ]);
     assert.ok(await live(deployment, 'commit:item.fired#1:after'));
     ask('pause', 'pause');
+    ask('pause', 'pause', { queue: 'default' });
     await killedAround('run.paused');
     writeFileSync(at('open'), '');
     const controller = deployment.serve();
@@ -163,10 +164,12 @@ describe('a controller that is killed around a decision', { concurrency: 1 }, ()
     await controller.stop();
     assert.deepEqual(marks('pause'), ['a 1']);
     ask('resume', 'pause');
+    ask('resume', 'pause', { queue: 'default' });
     await killedAround('run.resumed');
     await live(deployment, undefined);
     await completed('pause', { a: 'done Succeeded 1', b: 'done Succeeded 1' });
     assert.deepEqual(marks('pause'), ['a 1', 'b 1']);
+    assert.deepEqual([count('pause', 'run.paused'), count('pause', 'run.resumed')], [2, 2]);
   });
 
   test('a lock goes from one to the next', async () => {

@@ -113,6 +113,12 @@ export function* logMutants(keys: ForgeKeys, files: Files): Generator<Mutant> {
       events.toSpliced(1, 0, { kind: 'run.cancelled', reason: 'Cancelled', runId: 'run-1', actor: 'human:alice' }),
     );
   });
+  const pauses = { 'while the run was paused': {}, 'while its queue was paused': { queue: 'default' } };
+  for (const [when, pause] of Object.entries(pauses)) {
+    yield make(`fired ${when}`, (events) =>
+      renumber(events.toSpliced(1, 0, { kind: 'run.paused', ...pause, runId: 'run-1', actor: 'human:alice' })),
+    );
+  }
   yield make(
     'reconciled after nothing was fired',
     (events) => void (at(events, 'item.reconciled', 'lint').attempt = 2),

@@ -21,7 +21,7 @@ function bundle(
   completed: Json,
   plan: Json = { items: [item('a'), item('b', ['a'])] },
 ): Files {
-  const planned = jcs({ schema: 'admitted-run/1', id: 'run-1', pipelines, ...plan });
+  const planned = jcs({ schema: 'admitted-run/1', id: 'run-1', queue: 'default', pipelines, ...plan });
   const submitted = {
     kind: 'run.submitted',
     schema: 'run-log/1',
@@ -284,6 +284,7 @@ const grown = (cause?: string): Json => ({
 const open = { items: [item('a'), item('b', ['a'])], openEnded: true };
 const closed: Json = { kind: 'run.closed' };
 const [paused, resumed]: Json[] = [{ kind: 'run.paused' }, { kind: 'run.resumed' }];
+const [held, released]: Json[] = [paused, resumed].map((event) => ({ ...event, queue: 'default' }));
 const both = [...ended('a'), ...ended('b')];
 const three = { status: 'succeeded', counts: { done: 3 } };
 
@@ -406,6 +407,12 @@ const richer: readonly [string, Json, Json[], Json][] = [
     [...ended('a'), paused!, cancelled, skipped('b', 'Cancelled'), ...ended('z')],
     { status: 'cancelled', counts: { done: 2, cancelled: 1 } },
   ],
+  [
+    'the run and its queue are paused, and each goes on by itself',
+    one,
+    [held!, paused!, resumed!, released!, paused!, held!, released!, resumed!, ...ended('a')],
+    oneDone,
+  ],
   ['an operator extends the run and closes it', open, [grown(), ...both, ...ended('c'), closed], three],
 ];
 
@@ -431,6 +438,23 @@ test('a withheld extension is a finding, and its items are followed as far as th
 
 const poorer: readonly [string, Json, Json[], Json, RegExp][] = [
   ['an item is fired while the run is paused', one, [paused!, ...ended('a'), resumed!], oneDone, /the run was paused/],
+  [
+    'an item is fired while its queue is paused',
+    one,
+    [held!, ...ended('a'), released!],
+    oneDone,
+    /the queue was paused/,
+  ],
+  ['a queue is resumed for its run', one, [paused!, released!, ...ended('a')], oneDone, /changes nothing/],
+  ['a run is resumed for its queue', one, [held!, resumed!, ...ended('a')], oneDone, /changes nothing/],
+  [
+    'an exit item is fired in a cancelled run whose queue is paused',
+    leaving,
+    [...ended('a'), held!, cancelled, skipped('b', 'Cancelled'), ...ended('z')],
+    { status: 'cancelled', counts: { done: 2, cancelled: 1 } },
+    /the queue was paused/,
+  ],
+  ['another queue is paused', one, [{ ...paused!, queue: 'other' }, ...ended('a')], oneDone, /of another queue/],
   ['a run is paused twice', one, [paused!, paused!, resumed!, ...ended('a')], oneDone, /changes nothing/],
   ['a run goes on that was not paused', one, [resumed!, ...ended('a')], oneDone, /changes nothing/],
   [

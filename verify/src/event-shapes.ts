@@ -33,6 +33,7 @@ export const inputs = record((key) => INPUT_KEY.test(key), input);
 const envelope = { kind: text(20), runId: id, seq: count, at: time, actor };
 const ofItem = { ...envelope, itemId: id };
 const decided = object({ ...ofItem, attempt: count, reason });
+const pause = object({ ...envelope, 'queue?': id });
 
 const shapes = new Map<string, Check>(
   Object.entries({
@@ -64,8 +65,8 @@ const shapes = new Map<string, Check>(
     'item.denied': decided,
     'item.decided': object({ ...ofItem, decision: literal('approved', 'rejected'), reason, 'comment?': text(10_000) }),
     'run.extended': object({ ...envelope, 'cause?': id, items: digest }),
-    'run.paused': object(envelope),
-    'run.resumed': object(envelope),
+    'run.paused': pause,
+    'run.resumed': pause,
     'run.closed': object(envelope),
     'run.cancelled': object({ ...envelope, reason: literal('Cancelled', 'RunTimedOut'), 'comment?': text(10_000) }),
     'run.completed': object({

@@ -35,6 +35,7 @@ export interface PlannedItem {
 }
 
 export interface Plan {
+  readonly queue: unknown;
   readonly items: readonly PlannedItem[];
   /** It may be extended by people, until it is closed. */
   readonly openEnded: boolean;
@@ -51,6 +52,7 @@ export function readPlan(bytes: Buffer, runId: string): Plan {
   if (!isObject(value) || value.schema !== 'admitted-run/1') return refuse('the plan is not an admitted run');
   if (value.id !== runId) refuse(`the plan is of another run than ${quote(runId)}`);
   return {
+    queue: value.queue,
     items: readItems('the plan', value),
     openEnded: value.openEnded === true,
     timeoutMs: readTimeout(value.timeoutMs),

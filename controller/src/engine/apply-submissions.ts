@@ -11,7 +11,7 @@ import { applyControl } from './controls.ts';
 import { extendRun } from './growth.ts';
 import { insertRun } from './insert-run.ts';
 import type { Pass } from './pass.ts';
-import { pauseQueue } from './pausing.ts';
+import { setQueuePaused } from './pausing.ts';
 import { declareSchedule, settleSlot } from './schedules.ts';
 
 type Answer = Partial<Receipt> & Pick<Receipt, 'verdict'>;
@@ -72,7 +72,7 @@ async function applyDocument(pass: Pass, submission: DocumentSubmission, documen
     case 'Run':
       return admitRun(pass, submission, document.run);
     case 'Queue':
-      return declareQueue(pass, document);
+      return declareQueue(pass, document, submission.actor);
     case 'Schedule': {
       const changed = declareSchedule(pass, { ...document, actor: submission.actor });
       return { verdict: 'accepted', ...(!changed && { duplicate: true }) };
@@ -98,11 +98,12 @@ function admitRun(pass: Pass, submission: DocumentSubmission, run: Extract<Docum
 }
 
 /** Declaring a queue again changes it; it stays paused or not when it does not say. Nothing that runs is stopped. */
-function declareQueue(pass: Pass, { name, queue, paused }: Extract<Document, { kind: 'Queue' }>): Answer {
+function declareQueue(pass: Pass, declared: Extract<Document, { kind: 'Queue' }>, actor: string): Answer {
+  const { name, queue, paused } = declared;
   const { state, memory } = pass.engine;
   state.putQueue(name, JSON.stringify(queue));
   memory.queues.reload();
-  if (paused !== undefined) pauseQueue(pass, name, paused);
+  if (paused !== undefined) setQueuePaused(pass, name, paused, actor);
   return { verdict: 'accepted' };
 }
 

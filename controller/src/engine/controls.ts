@@ -7,7 +7,7 @@ import type { Problem, Receipt } from '@pangolin/contracts/status';
 import type { ScheduleRow } from '../store/schedules.ts';
 import type { ItemRow, RunRow } from '../store/rows.ts';
 import type { Pass } from './pass.ts';
-import { pauseQueue, pauseRun } from './pausing.ts';
+import { setQueuePaused, setRunPaused } from './pausing.ts';
 import { answerItem, isAsking, questionOf } from './questions.ts';
 import { Refusal } from './refusal.ts';
 import { retryRun } from './retry-run.ts';
@@ -116,13 +116,11 @@ function setPaused(pass: Pass, control: Control, paused: boolean): void {
   if (control.schedule !== undefined) return pauseSchedule(pass, scheduleOf(pass, control), paused);
   if (control.queue !== undefined) {
     if (!memory.queues.has(control.queue)) throw new Refusal('NotFound', `there is no queue ${control.queue}`);
-    return pauseQueue(pass, control.queue, paused);
+    return setQueuePaused(pass, control.queue, paused, control.actor);
   }
   const run = runOf(pass, control);
   if (run.finished_at !== null) throw new Refusal('Finished', `run ${run.run_id} is ${run.phase} already`);
-  if (run.paused === (paused ? 1 : 0)) return;
-  pass.event(run.run_id, { kind: paused ? 'run.paused' : 'run.resumed' }, control.actor);
-  pauseRun(pass, run, paused);
+  setRunPaused(pass, run, paused, control.actor);
 }
 
 function decide(pass: Pass, control: Control, approved: boolean): void {

@@ -105,6 +105,7 @@ export class Memory {
     // Who waits only because a lock was kept for somebody would not be told that it is not any more.
     if (this.locks.isKeeping) state.wakeAllWaiters();
     this.locks.clear();
+    this.queues.reload();
     this.queues.resetActive();
     this.runTags.clear();
     this.patterns.clear();

@@ -5,7 +5,7 @@ import { RUN_LOG_SCHEMA } from '@pangolin/contracts/run-log';
 import { addItems } from './dependencies.ts';
 import { ENGINE } from './engine.ts';
 import type { Pass } from './pass.ts';
-import { dueIn } from './pausing.ts';
+import { dueIn, tellQueuePause } from './pausing.ts';
 
 export function insertRun(
   pass: Pass,
@@ -37,5 +37,6 @@ export function insertRun(
     },
     entry.actor,
   );
+  tellQueuePause(pass, entry.run);
   addItems(pass, run, entry.run.items);
 }

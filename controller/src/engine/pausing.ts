@@ -12,12 +12,21 @@ export const pausedKey = (rn: number): string => `\u0000pause:${rn}`;
 type Paused = Pick<RunRow, 'paused' | 'queue'>;
 
 export const isPaused = ({ engine: { memory } }: Pass, run: Paused): boolean =>
-  run.paused === 1 || memory.queues.get(run.queue).paused;
+  run.paused === 1 || memory.queues.get(run.queue).pausedBy !== null;
 
 /** A deadline in so many ms, for which nobody has to answer while the run is paused. */
 export function dueIn(pass: Pass, run: Paused, ms: number | undefined): Pick<ItemRow, 'due_at' | 'left_ms'> {
   if (ms === undefined) return { due_at: null, left_ms: null };
   return isPaused(pass, run) ? { due_at: null, left_ms: ms } : { due_at: pass.now + ms, left_ms: null };
+}
+
+const eventOf = (paused: boolean) => ({ kind: paused ? 'run.paused' : 'run.resumed' }) as const;
+
+/** Asked for by `actor`; nothing when it is so already. */
+export function setRunPaused(pass: Pass, run: RunRow, paused: boolean, actor: string): void {
+  if (run.paused === (paused ? 1 : 0)) return;
+  pass.event(run.run_id, eventOf(paused), actor);
+  pauseRun(pass, run, paused);
 }
 
 export function pauseRun(pass: Pass, run: RunRow, paused: boolean): void {
@@ -28,13 +37,22 @@ export function pauseRun(pass: Pass, run: RunRow, paused: boolean): void {
   else state.pauses.thaw(run.rn, pass.now);
 }
 
-export function pauseQueue(pass: Pass, queue: string, paused: boolean): void {
+/** Asked for by `actor`; nothing when it is so already. Every open run of the queue has it in its log. */
+export function setQueuePaused(pass: Pass, queue: string, paused: boolean, actor: string): void {
   const { state, memory } = pass.engine;
-  state.pauses.pauseQueue(queue, paused);
+  if ((memory.queues.get(queue).pausedBy !== null) === paused) return;
+  state.pauses.pauseQueue(queue, paused ? actor : null);
   memory.queues.reload();
   if (paused) leaveLocksOf(pass, queue);
   for (const run of state.pauses.openRuns(queue)) {
+    pass.event(run.run_id, { ...eventOf(paused), queue }, actor);
     if (paused || run.paused === 1) state.pauses.freeze(run.rn, pass.now);
     else state.pauses.thaw(run.rn, pass.now);
   }
+}
+
+/** What the log of a run says that is admitted while its queue is paused. */
+export function tellQueuePause(pass: Pass, { id, queue }: { readonly id: string; readonly queue: string }): void {
+  const by = pass.engine.memory.queues.get(queue).pausedBy;
+  if (by !== null) pass.event(id, { ...eventOf(true), queue }, by);
 }

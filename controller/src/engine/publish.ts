@@ -63,7 +63,7 @@ export class Publisher {
     const { store, state, memory } = this.#engine;
     // Row by row: only the text of a large run is held.
     const paused =
-      run.paused === 1 ? 'the run is paused' : memory.queues.get(run.queue).paused && 'the queue is paused';
+      run.paused === 1 ? 'the run is paused' : memory.queues.get(run.queue).pausedBy !== null && 'the queue is paused';
     const items =
       Array.from(state.itemsOf(run.rn), (item) => JSON.stringify(itemStatus(item, paused))).join('\n') + '\n';
     const status = this.#status(run);

@@ -18,7 +18,8 @@ export const rankOf = (tag: number, priority: number): number => tag - priority 
 
 interface Queue {
   readonly spec: AdmittedQueue;
-  readonly paused: boolean;
+  /** Who paused it; null while it goes on. */
+  readonly pausedBy: string | null;
   active: number;
   /** The furthest place that was dispatched: where a new run begins, so that it waits for no older run to drain. */
   tag: number;
@@ -44,11 +45,14 @@ export class Queues {
     this.reload();
   }
 
-  /** Reads the declarations again. What is counted of each queue stays. */
+  /** Reads the declarations again, those of this transaction included. What is counted of each queue stays. */
   reload(): void {
     const rows = this.#state.queues();
-    if (!rows.some(({ name }) => name === DEFAULTS.queue)) rows.push({ name: DEFAULTS.queue, spec: null, paused: 0 });
-    for (const { name, spec, paused } of rows) {
+    if (!rows.some(({ name }) => name === DEFAULTS.queue))
+      rows.push({ name: DEFAULTS.queue, spec: null, paused_by: null });
+    const declared = new Set(rows.map(({ name }) => name));
+    for (const name of this.names()) if (!declared.has(name)) this.#queues.delete(name);
+    for (const { name, spec, paused_by: pausedBy } of rows) {
       const admitted = spec === null ? this.#fallback : (JSON.parse(spec) as AdmittedQueue);
       const known = this.#queues.get(name) ?? {
         active: 0,
@@ -59,7 +63,7 @@ export class Queues {
         countedAt: 0,
       };
       const tokens = Math.min(known.tokens, admitted.rateLimit?.starts ?? Infinity);
-      this.#queues.set(name, { ...known, tokens, spec: admitted, paused: paused === 1 });
+      this.#queues.set(name, { ...known, tokens, spec: admitted, pausedBy });
     }
   }
 
@@ -92,7 +96,7 @@ export class Queues {
   /** How many items may start now. */
   free(name: string, now: number): number {
     const queue = this.get(name);
-    if (queue.paused) return 0;
+    if (queue.pausedBy !== null) return 0;
     return Math.min(queue.spec.concurrency - queue.active, Math.floor(this.#tokens(queue, now)));
   }
 
@@ -100,7 +104,7 @@ export class Queues {
   nextStartMs(now: number): number | undefined {
     const waits = [...this.#queues.values()].map((queue) => {
       const { rateLimit, concurrency } = queue.spec;
-      if (!rateLimit || queue.paused || queue.active >= concurrency) return Infinity;
+      if (!rateLimit || queue.pausedBy !== null || queue.active >= concurrency) return Infinity;
       const missing = 1 - this.#tokens(queue, now);
       return missing <= 0 ? Infinity : Math.ceil((missing * rateLimit.perMs) / rateLimit.starts);
     });

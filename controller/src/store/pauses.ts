@@ -1,5 +1,6 @@
 /** What is paused, in SQLite. The deadlines of who waits stand still meanwhile: `left_ms` has what was left of them. */
 import type Database from 'better-sqlite3';
+import type { RunRow } from './rows.ts';
 import { Statements } from './statements.ts';
 
 /** Clocks that people and queues are waited for by; a task keeps its own, and so does a backoff. */
@@ -12,11 +13,12 @@ export class PauseStore {
     this.#sql = new Statements(db);
   }
 
-  pauseQueue(name: string, paused: boolean): void {
+  /** @param by null: the queue goes on */
+  pauseQueue(name: string, by: string | null): void {
     this.#sql.run(
-      'INSERT INTO queue (name, paused) VALUES (?, ?) ON CONFLICT DO UPDATE SET paused = excluded.paused',
+      'INSERT INTO queue (name, paused_by) VALUES (?, ?) ON CONFLICT DO UPDATE SET paused_by = excluded.paused_by',
       name,
-      paused ? 1 : 0,
+      by,
     );
   }
 
@@ -25,12 +27,12 @@ export class PauseStore {
   }
 
   /** Runs of the queue that have not ended. */
-  openRuns(queue: string): { readonly rn: number; readonly paused: number }[] {
+  openRuns(queue: string): Pick<RunRow, 'rn' | 'run_id' | 'paused'>[] {
     return this.#sql.all(
-      `SELECT rn, paused FROM run
+      `SELECT rn, run_id, paused FROM run
          WHERE (finished_at IS NULL OR sealed_at IS NULL OR changed > 0) AND finished_at IS NULL AND queue = ?`,
       queue,
-    ) as { rn: number; paused: number }[];
+    ) as ReturnType<PauseStore['openRuns']>;
   }
 
   /** Nothing of the run is due until `thaw`. */

@@ -34,7 +34,8 @@ CREATE INDEX IF NOT EXISTS run_due ON run (due_at) WHERE due_at IS NOT NULL AND 
 CREATE INDEX IF NOT EXISTS run_unsealed ON run (rn) WHERE finished_at IS NOT NULL AND sealed_at IS NULL;
 
 -- Declared queues, as kind: Queue has them. The default queue exists without one, and without a spec when it is only paused.
-CREATE TABLE IF NOT EXISTS queue (name TEXT PRIMARY KEY, spec TEXT, paused INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+-- paused_by: who paused it; NULL while it goes on.
+CREATE TABLE IF NOT EXISTS queue (name TEXT PRIMARY KEY, spec TEXT, paused_by TEXT) WITHOUT ROWID;
 
 -- Kept by triggers, so that a status costs its phases and never its items.
 CREATE TABLE IF NOT EXISTS run_count (rn INTEGER, phase TEXT, n INTEGER NOT NULL, PRIMARY KEY (rn, phase)) WITHOUT ROWID;

@@ -14,7 +14,7 @@ import { ScheduleStore } from './schedules.ts';
 import { Statements } from './statements.ts';
 
 /** Changes whenever a table does (PRAGMA user_version). */
-const LAYOUT = 4;
+const LAYOUT = 5;
 /** Parsed pipelines that are kept at hand. */
 const PIPELINES_MAX = 100;
 
@@ -248,8 +248,8 @@ export class StateStore {
   /* ---- queues ---- */
 
   /** `spec` is null of a queue that nobody has declared, and that was paused all the same. */
-  queues(): { readonly name: string; readonly spec: string | null; readonly paused: number }[] {
-    return this.#sql.all('SELECT * FROM queue') as { name: string; spec: string | null; paused: number }[];
+  queues(): { readonly name: string; readonly spec: string | null; readonly paused_by: string | null }[] {
+    return this.#sql.all('SELECT * FROM queue') as ReturnType<StateStore['queues']>;
   }
 
   putQueue(name: string, spec: string): void {

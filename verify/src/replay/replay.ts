@@ -15,7 +15,7 @@ export class Replay {
   #submitted: Of<'run.submitted'> | undefined;
   #completed: Of<'run.completed'> | undefined;
   #closed = false;
-  #paused = false;
+  readonly #paused = new Set<'run' | 'queue'>();
   #seq = 0;
   #at = '';
 
@@ -54,7 +54,7 @@ export class Replay {
         if (event.submission) this.#named.blobs.add(event.submission.sha256);
         return;
       case 'item.fired':
-        if (this.#paused) refuse(`${where}: the run was paused`);
+        for (const what of this.#paused) refuse(`${where}: the ${what} was paused`);
         return this.#items.fired(where, event);
       case 'item.reconciled':
         return this.#items.reconciled(where, event);
@@ -73,9 +73,7 @@ export class Replay {
         return this.#extended(where, event, extension);
       case 'run.paused':
       case 'run.resumed':
-        if (this.#paused === (event.kind === 'run.paused')) refuse(`${where} changes nothing`);
-        this.#paused = !this.#paused;
-        return;
+        return this.#pause(where, event);
       case 'run.closed':
         if (this.#closed) refuse(`${where} is there twice`);
         if (this.#plan && !this.#plan.openEnded) refuse(`${where}: the run was never open`);
@@ -88,10 +86,19 @@ export class Replay {
     }
   }
 
+  #pause(where: string, { kind, queue }: Of<'run.paused' | 'run.resumed'>): void {
+    if (queue !== undefined && this.#plan && queue !== this.#plan.queue)
+      refuse(`${where}: the run is of another queue`);
+    const what = queue === undefined ? 'run' : 'queue';
+    if (this.#paused.has(what) === (kind === 'run.paused')) refuse(`${where} changes nothing`);
+    if (kind === 'run.paused') this.#paused.add(what);
+    else this.#paused.delete(what);
+  }
+
   #cancel(where: string, { reason, at }: Of<'run.cancelled'>): void {
     if (this.#items.cancelled) refuse(`${where} is there twice`);
     this.#items.cancelled = reason;
-    this.#paused = false;
+    this.#paused.delete('run');
     if (reason !== 'RunTimedOut' || !this.#plan) return;
     const { timeoutMs } = this.#plan;
     const lastedMs = Date.parse(at) - Date.parse(this.#submitted!.at);

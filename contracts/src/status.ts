@@ -70,6 +70,12 @@ export const RunStatus = Type.Object(
     counts: Type.Unsafe<Partial<Record<Phase, number>> & { total: number }>(
       Type.Object({ total: Size, ...Object.fromEntries(phases.map((phase) => [phase, Type.Optional(Size)])) }, closed),
     ),
+    paused: Type.Optional(
+      Type.Unsafe<'run' | 'queue'>({
+        ...OneOf('run', 'queue'),
+        description: 'What is paused, so that nothing more of it starts.',
+      }),
+    ),
     conditions: Type.Array(Condition),
     failed: Type.Array(
       Type.Object({ id: Type.String(), phase: PhaseName, reason: ReasonName, message: Type.String() }, closed),

@@ -75,7 +75,7 @@ export class StorageFolder {
     return { sha256, size: bytes.length };
   }
 
-  run(run: string, status: Partial<RunStatus>, items: readonly ItemStatus[]): void {
+  run(run: string, status: Partial<RunStatus>, items: readonly ItemStatus[]): RunStatus {
     const counts: Record<string, number> = {};
     for (const { phase } of items) counts[phase] = (counts[phase] ?? 0) + 1;
     const whole: RunStatus = {
@@ -94,6 +94,7 @@ export class StorageFolder {
     };
     this.put(itemsKey(run), items.map((item) => `${JSON.stringify(item)}\n`).join(''));
     this.put(statusKey(run), JSON.stringify(whole));
+    return whole;
   }
 }
 

@@ -2,9 +2,14 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { attemptFile, attemptPrefix, receiptKey } from '@pangolin/contracts/layout';
+import { openStore } from '@pangolin/storage/open';
+import { awaitRun } from '../../cli/src/read/admitted.ts';
+import { renderRun } from '../../cli/src/render/run.ts';
+import type { ItemStatus } from '@pangolin/contracts/status';
 import { exampleStorage, pangolin, root, SEALED, StorageFolder } from './harness.ts';
 
 const at = (storage: StorageFolder, ...args: string[]) => pangolin(['--storage', storage.dir, ...args]);
@@ -44,6 +49,23 @@ test('one run is shown with its items, and says what to do about those that did 
   assert.match(stdout, /^broken +failed +ExitNonZero +2 +900ms +block 0 exited with 3$/m);
   assert.match(stdout, /^ExitNonZero: A gate block exited non-zero/m);
   assert.match(stdout, /^DependencyFailed: /m);
+  assert.match(stdout, /^Next:\n {2}pangolin orch logs bad\/broken\n {2}pangolin orch retry bad /m);
+});
+
+test('of many items the causes of a failure are shown first, and --failed shows nothing else', async () => {
+  const items = Array.from({ length: 1000 }, (_, n): ItemStatus => {
+    const failed = n % 27 === 5;
+    return failed
+      ? { id: `i${n}`, phase: 'failed', reason: 'TimedOut', attempts: 1 }
+      : { id: `i${n}`, phase: 'skipped', reason: 'DependencyFailed', attempts: 0 };
+  });
+  const storage = new StorageFolder();
+  const run = storage.run('many', { ...SEALED, phase: 'failed' }, items);
+  const lines = (await renderRun(run, items, (_style, text) => text)).split('\n');
+  assert.equal(lines.filter((line) => /^i\d+ +failed /.test(line)).length, 37);
+  assert.equal(lines.filter((line) => /^i\d+ /.test(line)).length, 500);
+  const { stdout } = await at(storage, 'orch', 'status', 'many', '--failed', '-o', 'json');
+  assert.equal((JSON.parse(stdout) as { items: unknown[] }).items.length, 37);
 });
 
 test('as JSON a run is its status with its items', async () => {
@@ -118,10 +140,33 @@ test('watching a run that is over prints its items once and exits with its outco
   );
 });
 
-test('watch gives up with exit code 6 after the time that it was given', async () => {
-  const { code, stdout, stderr } = await at(exampleStorage(), 'orch', 'watch', 'open', '--timeout', '0s');
-  assert.deepEqual([code, stdout], [6, '10:01:00  busy  running  Running (attempt 1)\n']);
-  assert.match(stderr, /run open is still running[^]*\[UNAVAILABLE\]/);
+test('watch gives up with exit code 6 after the time that it was given, and says what the run waits for', async () => {
+  const storage = exampleStorage();
+  storage.run('asks', { phase: 'running', paused: 'run' }, [
+    { id: 'ok', phase: 'waiting', reason: 'WaitingForApproval', attempts: 0 },
+  ]);
+  const { code, stdout, stderr } = await at(storage, 'orch', 'watch', 'asks', '--timeout', '0s');
+  assert.deepEqual([code, stdout], [6, '10:01:00  ok  waiting  WaitingForApproval\n']);
+  assert.match(stderr, /^ {2}pangolin orch resume asks\n {2}pangolin orch approve asks\/ok /m);
+  assert.match(
+    stderr,
+    /run asks is still running[^]*\[UNAVAILABLE\]\nhint: It waits for you: pangolin orch resume asks$/m,
+  );
+});
+
+test('watch waits for a file that was dropped a moment ago, where a controller serves', async () => {
+  const storage = exampleStorage();
+  storage.put('inbox/soon.yaml', 'not taken yet');
+  const store = await openStore(storage.dir);
+  await assert.rejects(awaitRun(store, 'soon'), /no run soon/, 'nobody serves');
+  const now = new Date().toISOString();
+  const lease = { schema: 'lease/1', epoch: 1, deployment: 'd', since: now, renewedAt: now, ttlMs: 90_000 };
+  storage.put('controller/lease.json', JSON.stringify({ ...lease, host: hostname(), pid: process.pid }));
+  const waited = awaitRun(store, 'soon');
+  setTimeout(() => storage.run('soon', {}, []), 100);
+  await waited;
+  const elsewhere = await at(storage, 'orch', 'status', 'later');
+  assert.match(elsewhere.stderr, /\[NOT_FOUND\]\nhint: Files wait in its inbox\//);
 });
 
 test('watch prints what changes and ends when the run is sealed, not when it is terminal', async () => {

@@ -1,7 +1,7 @@
 /** A pause starts nothing, stops nothing, and takes nobody's time. */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { itemsKey } from '@pangolin/contracts/layout';
+import { itemsKey, statusKey } from '@pangolin/contracts/layout';
 import type { AdmittedItem } from '@pangolin/contracts/admitted-run';
 import { ACTOR } from '@pangolin/controller/engine/engine';
 import { checkNow } from './invariants.ts';
@@ -191,6 +191,7 @@ test('what becomes ready during a pause has all its time when that ends', async 
   const published = async (): Promise<string> => (await world.store.get(itemsKey('r'))).toString();
   assert.match(await published(), /"second","phase":"ready","reason":"QueuePaused","message":"the queue is paused"/);
   assert.doesNotMatch(await published(), /retryAt/);
+  assert.match((await world.store.get(statusKey('r'))).toString(), /"paused": "queue"/);
   await control(world, 'resume', { queue: 'default' });
   assert.deepEqual(itemsOf(world), ['first Succeeded', 'second Running']);
 });

@@ -2,6 +2,7 @@
 import { isPangolinError, PangolinError } from '@pangolin/contracts/errors';
 import type { ItemStatus, RunStatus } from '@pangolin/contracts/status';
 import type { ObjectStore } from '@pangolin/storage/object-store';
+import { nextSteps } from '../next-steps.ts';
 import { findStatus, readItems } from './runs.ts';
 import { Pace } from './wait.ts';
 
@@ -9,6 +10,7 @@ export interface RunChange {
   readonly status: RunStatus;
   /** The items that differ from the change before; at first all that have left `pending`. */
   readonly changed: readonly ItemStatus[];
+  readonly items: readonly ItemStatus[];
 }
 
 export const isEnded = (status: RunStatus): boolean => status.phase !== 'running' && status.sealedAt !== undefined;
@@ -43,10 +45,11 @@ export async function* followRun(
       last = text;
       pace.changed();
       // The controller writes the items before the status, so they are at least as new.
-      yield { status, changed: changedItems(await readItems(store, run), known) };
+      const items = await readItems(store, run);
+      yield { status, changed: changedItems(items, known), items };
       if (isEnded(status)) return;
     }
-    if (Date.now() >= end) throw notEnded(run, status);
+    if (Date.now() >= end) throw notEnded(run, status, await readItems(store, run));
     await pace.pause(end - Date.now());
   }
 }
@@ -60,10 +63,14 @@ function changedItems(items: readonly ItemStatus[], known: Map<string, string>):
   });
 }
 
-function notEnded(run: string, status: RunStatus | undefined): PangolinError {
+function notEnded(run: string, status: RunStatus | undefined, items: readonly ItemStatus[]): PangolinError {
   const where =
     status === undefined ? 'not published yet' : status.phase === 'running' ? 'still running' : 'not sealed yet';
+  const [step] = status?.phase === 'running' ? nextSteps(status, items) : [];
   return new PangolinError('UNAVAILABLE', `run ${run} is ${where} after the time that was given`, {
-    hint: 'Is a controller serving this storage? `pangolin doctor` says so; `pangolin orch serve` starts one.',
+    hint:
+      step === undefined
+        ? 'Is a controller serving this storage? `pangolin doctor` says so; `pangolin orch serve` starts one.'
+        : `It waits for you: ${step.trim()}`,
   });
 }

@@ -1,7 +1,7 @@
 /** What the controller publishes, read from the storage prefix alone. */
 import { isPangolinError, PangolinError } from '@pangolin/contracts/errors';
 import { encodeSegment, isId, decodeSegment } from '@pangolin/contracts/ids';
-import { itemsKey, RECEIPTS, receiptKey, RUNS, statusKey } from '@pangolin/contracts/layout';
+import { INBOX, itemsKey, RECEIPTS, receiptKey, RUNS, statusKey } from '@pangolin/contracts/layout';
 import { nearest } from '@pangolin/contracts/nearest';
 import type { ItemStatus, Receipt, RunStatus } from '@pangolin/contracts/status';
 import type { ObjectStore } from '@pangolin/storage/object-store';
@@ -20,9 +20,18 @@ const READ_AGAIN_MS = 100;
 export async function readStatus(store: ObjectStore, run: string): Promise<RunStatus> {
   const status = await findStatus(store, run);
   if (status) return status;
+  const waiting = await inboxHolds(store);
   throw new PangolinError('NOT_FOUND', `there is no run ${run} in ${store.location}`, {
-    hint: '`pangolin orch status` lists runs, with --receipts also what was rejected.',
+    hint: waiting
+      ? 'Files wait in its inbox/ for a controller: start `pangolin orch serve`, or try again in a moment.'
+      : '`pangolin orch status` lists runs, with --receipts also what was rejected.',
   });
+}
+
+/** Whether anything waits there that no controller has taken yet. Who may not list sees nothing. */
+export async function inboxHolds(store: ObjectStore): Promise<boolean> {
+  const page = await store.list(INBOX, { limit: 1 }).catch(() => undefined);
+  return page !== undefined && page.objects.length > 0;
 }
 
 export async function findStatus(store: ObjectStore, run: string): Promise<RunStatus | undefined> {
@@ -89,8 +98,7 @@ export async function readRecord<T extends { readonly schema: string }>(
   return await readWhole(store, key, STATUS_BYTES_MAX, (text) => parseRecord<T>(text, schema, key));
 }
 
-/** One listing a run, whatever the number of its objects: after the first key of a run, its last one is jumped to. */
-/** The ids of all runs that left anything here. */
+/** The ids of all runs that left anything here: one listing a run, its last key being jumped to after the first. */
 export async function runIds(store: ObjectStore): Promise<readonly string[]> {
   const ids = new Set<string>();
   for (let after: string | undefined; ;) {

@@ -4,6 +4,7 @@ import { isTerminal, phases, remedyOf, isReason, type Phase } from '@pangolin/co
 import type { ItemStatus, RunPhase, RunStatus } from '@pangolin/contracts/status';
 import { formatDuration } from '@pangolin/contracts/units';
 import { printable, type Paint } from '../terminal.ts';
+import { isCause, nextSteps } from '../next-steps.ts';
 import { renderTable } from './table.ts';
 
 /** More rows than anybody reads; JSON has them all. */
@@ -49,8 +50,9 @@ export async function renderRuns(runs: readonly RunStatus[], paint: Paint): Prom
   );
 }
 
+/** `items`: all or some of the run's. Of many the causes of a failure come first, and what is done is left out. */
 export async function renderRun(run: RunStatus, items: readonly ItemStatus[], paint: Paint): Promise<string> {
-  const shown = items.length > ROWS_MAX ? items.filter(({ phase }) => phase !== 'done').slice(0, ROWS_MAX) : items;
+  const shown = items.length > ROWS_MAX ? shortened(items) : items;
   const parts = [
     `${paint('bold', run.run)}  ${paintPhase(paint, run.phase)}  ${sealOf(run)}`,
     printable(
@@ -59,11 +61,18 @@ export async function renderRun(run: RunStatus, items: readonly ItemStatus[], pa
     countsOf(run),
   ];
   if (shown.length > 0) parts.push('', await renderItems(shown, paint));
-  if (shown.length < items.length)
-    parts.push(`… ${items.length - shown.length} of ${items.length} items not shown; -o json has all.`);
+  if (shown.length < run.counts.total)
+    parts.push(`… ${run.counts.total - shown.length} of ${run.counts.total} items not shown; -o json has all.`);
   const remedies = remediesFor(items);
   if (remedies.length > 0) parts.push('', ...remedies);
+  const steps = nextSteps(run, items);
+  if (steps.length > 0) parts.push('', 'Next:', ...steps);
   return parts.join('\n');
+}
+
+function shortened(items: readonly ItemStatus[]): readonly ItemStatus[] {
+  const others = items.filter((item) => item.phase !== 'done' && !isCause(item));
+  return [...items.filter(isCause), ...others].slice(0, ROWS_MAX);
 }
 
 async function renderItems(items: readonly ItemStatus[], paint: Paint): Promise<string> {
@@ -138,6 +147,7 @@ export function durationOf(run: RunStatus): string {
 }
 
 function sealOf(run: RunStatus): string {
+  if (run.paused) return `the ${run.paused} is paused`;
   if (run.sealedAt !== undefined) return 'sealed';
   return run.phase === 'running' ? 'not sealed' : 'sealing';
 }

@@ -60,13 +60,11 @@ export class Publisher {
   }
 
   async #publishRun(run: RunRow): Promise<void> {
-    const { store, state, memory } = this.#engine;
+    const { store, state } = this.#engine;
     // Row by row: only the text of a large run is held.
-    const paused =
-      run.paused === 1 ? 'the run is paused' : memory.queues.get(run.queue).pausedBy !== null && 'the queue is paused';
-    const items =
-      Array.from(state.itemsOf(run.rn), (item) => JSON.stringify(itemStatus(item, paused))).join('\n') + '\n';
     const status = this.#status(run);
+    const items =
+      Array.from(state.itemsOf(run.rn), (item) => JSON.stringify(itemStatus(item, status.paused))).join('\n') + '\n';
     if (run.spec_written === 0) await store.copy(casKey(run.plan), specKey(run.run_id));
     await store.put(itemsKey(run.run_id), items);
     // Last: who reads a terminal status finds items that are at least as new.
@@ -74,7 +72,8 @@ export class Publisher {
   }
 
   #status(run: RunRow): RunStatus {
-    const { state } = this.#engine;
+    const { state, memory } = this.#engine;
+    const paused = run.paused === 1 ? 'run' : memory.queues.get(run.queue).pausedBy !== null ? 'queue' : undefined;
     const counts = Object.fromEntries(state.counts(run.rn).map(({ phase, n }) => [phase, n]));
     const total = Object.values(counts).reduce((sum, n) => sum + n, 0);
     return {
@@ -88,6 +87,7 @@ export class Publisher {
       ...(run.finished_at !== null && { finishedAt: formatTime(run.finished_at) }),
       ...(run.sealed_at !== null && { sealedAt: formatTime(run.sealed_at) }),
       counts: { ...counts, total },
+      ...(paused && run.finished_at === null && { paused }),
       conditions: conditionsOf(run),
       failed: state
         .unsuccessful(run.rn, FAILED_SHOWN_MAX)
@@ -152,14 +152,14 @@ function asksOf(item: ItemRow): NonNullable<ItemStatus['asks']> {
 }
 
 /** `paused`: why what is ready does not begin, where somebody has paused it. */
-function itemStatus(item: ItemRow, paused: string | false): ItemStatus {
+function itemStatus(item: ItemRow, paused: RunStatus['paused']): ItemStatus {
   const products = item.products ? (JSON.parse(item.products) as Products) : undefined;
   const dependsOn = specOf(item).depends_on;
   return {
     id: item.item_id,
     phase: item.phase,
     ...(paused && item.reason === 'WaitingForSlot'
-      ? { reason: 'QueuePaused', message: paused }
+      ? { reason: 'QueuePaused', message: `the ${paused} is paused` }
       : { reason: item.reason, ...(item.message && { message: item.message }) }),
     attempts: item.attempt,
     ...(dependsOn.length > 0 && { depends_on: dependsOn }),

@@ -4,6 +4,7 @@ import { listReceipts, listRuns, readItem, readItems, readStatus } from '../../r
 import { lagOf, readEvidenceStatus } from '../../read/evidence.ts';
 import { assertedOf } from '../../read/asserted.ts';
 import { parseTarget } from '../../read/target.ts';
+import { isCause } from '../../next-steps.ts';
 import { renderItem, renderRun, renderRuns } from '../../render/run.ts';
 import { renderTable } from '../../render/table.ts';
 import { usage } from '../../strict.ts';
@@ -18,6 +19,10 @@ export const status = command({
       required: false,
       description: 'RUN or RUN/ITEM; without one all runs are listed, newest first.',
     },
+    failed: {
+      type: 'boolean',
+      description: 'Of a run: only the items that failed, were denied or cancelled.',
+    },
     receipts: { type: 'boolean', description: 'List the submissions that were rejected as well.' },
     limit: {
       type: 'string',
@@ -26,11 +31,13 @@ export const status = command({
       description: 'How many of each to list.',
     },
   },
-  async run({ target, receipts, limit }, context) {
+  async run({ target, failed, receipts, limit }, context) {
+    if (failed && (target === undefined || target.includes('/')))
+      throw usage('--failed goes with a run', 'Name one: `pangolin orch status RUN --failed`.');
     if (target === undefined) return await showAll(context, receipts, limit);
     if (receipts) throw usage('--receipts goes without a run', 'Leave one of them out.');
     const { run, item } = parseTarget(target);
-    if (item === undefined) return await showOne(context, run);
+    if (item === undefined) return await showOne(context, run, failed);
     const store = await context.open();
     const shown = await readItem(store, { run, item });
     const asserted = await assertedOf(store, shown);
@@ -39,10 +46,11 @@ export const status = command({
   },
 });
 
-async function showOne(context: Context, id: string): Promise<void> {
+async function showOne(context: Context, id: string, failed: boolean): Promise<void> {
   const store = await context.open();
   const run = await readStatus(store, id);
-  const items = await readItems(store, id);
+  const all = await readItems(store, id);
+  const items = failed ? all.filter(isCause) : all;
   const evidence =
     run.finishedAt !== undefined && run.sealedAt === undefined ? await readEvidenceStatus(store) : undefined;
   const seal = evidence?.waiting.find((each) => each.run === id);

@@ -2,7 +2,8 @@ import type { ObjectStore } from '@pangolin/storage/object-store';
 import { command } from '../../command.ts';
 import type { Context } from '../../context.ts';
 import { exitCodeOf, followRun, isEnded, type RunChange } from '../../read/follow.ts';
-import { readStatus } from '../../read/runs.ts';
+import { awaitRun } from '../../read/admitted.ts';
+import { nextSteps } from '../../next-steps.ts';
 import { parseRunTarget } from '../../read/target.ts';
 import { terminalWidth } from '../../terminal.ts';
 import { countsOf, durationOf, itemLine, paintPhase } from '../../render/run.ts';
@@ -16,7 +17,7 @@ export const watch = command({
   async run({ run, timeout }, context) {
     const id = parseRunTarget(run);
     const store = await context.open();
-    await readStatus(store, id);
+    await awaitRun(store, id);
     return await watchToEnd(context, store, id, timeout);
   },
 });
@@ -52,7 +53,7 @@ async function printJsonChange(context: Context, { status, changed }: RunChange)
   await context.printLine({ type: 'run', ...status });
 }
 
-async function printChange(context: Context, { status, changed }: RunChange): Promise<void> {
+async function printChange(context: Context, { status, changed, items }: RunChange): Promise<void> {
   const { paint, interactive } = context;
   const clear = interactive ? CLEAR_LINE : '';
   const time = status.updatedAt.slice(11, 19);
@@ -67,4 +68,7 @@ async function printChange(context: Context, { status, changed }: RunChange): Pr
       Buffer.from(`${clear}${`${status.run}  ${status.phase}${rest}`.slice(0, terminalWidth() - 1)}`),
     );
   }
+  // Said when it comes up: of what waits for a person, and of a run that has failed.
+  const told = isEnded(status) ? items : changed.filter(({ phase }) => phase === 'waiting');
+  if (status.phase === 'running' || isEnded(status)) for (const step of nextSteps(status, told)) context.note(step);
 }

@@ -9,6 +9,8 @@
  * provenance/<sha256>.json                   payload bytes of a provenance statement, likewise
  * attestations/<sha256>.sigstore.json        the signed envelope of that payload as a Sigstore bundle without log entry
  * blobs/<sha256>                             plan, submission, worker results, products, and what the plan pins of the registry
+ * history/<sha256>                           the cosigned checkpoint that the run was opened after (`after.note` of run.submitted)
+ * history/<sha256>.proof                     that the log of the seal continues it (consistency.ts)
  * ```
  * Lean bundles are the first two files. A file that neither an event nor the plan or a dispatch names must not be there.
  */
@@ -20,11 +22,13 @@ export const bundleFile = {
   provenance: (sha256: string): string => `provenance/${sha256}.json`,
   attestation: (sha256: string): string => `attestations/${sha256}.sigstore.json`,
   blob: (sha256: string): string => `blobs/${sha256}`,
+  history: (sha256: string): string => `history/${sha256}`,
+  historyProof: (sha256: string): string => `history/${sha256}.proof`,
 } as const;
 
 /** Every name a bundle may hold. */
 export const BUNDLE_NAME =
-  /^(?:events\.jsonl|seal\.sigstore\.json|(?:dispatch|provenance)\/[0-9a-f]{64}\.json|attestations\/[0-9a-f]{64}\.sigstore\.json|blobs\/[0-9a-f]{64})$/;
+  /^(?:events\.jsonl|seal\.sigstore\.json|(?:dispatch|provenance)\/[0-9a-f]{64}\.json|attestations\/[0-9a-f]{64}\.sigstore\.json|blobs\/[0-9a-f]{64}|history\/[0-9a-f]{64}(?:\.proof)?)$/;
 
 /**
  * The JSON document: canonical JSON (RFC 8785) of this and nothing after it. A file is a string exactly when its

@@ -51,6 +51,8 @@ export const eventsKey = (runId: string): string => `${evidencePrefix(runId)}eve
 export const statementsKey = (runId: string): string => `${evidencePrefix(runId)}statements.jsonl`;
 /** The heads of a run that went on for long, one a line as `{envelope, publicKey}`: those that the deployment's log has, and maybe one that it has not yet. */
 export const headsKey = (runId: string): string => `${evidencePrefix(runId)}heads.jsonl`;
+/** That the log of the seal continues the checkpoint that the run was opened after, where that was cosigned (contracts/consistency). */
+export const historyProofKey = (runId: string): string => `${evidencePrefix(runId)}history.proof`;
 export const sealKey = (runId: string): string => `${evidencePrefix(runId)}seal.sigstore.json`;
 
 /** The newest signed checkpoint of the deployment's log, and its tiles (`tilePath` of contracts/tlog). */

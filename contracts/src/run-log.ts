@@ -19,7 +19,8 @@ export type RunEventBody =
       /** Digest of the submitted file. */
       readonly submission?: DigestSet;
       readonly nonce: string;
-      readonly after?: { readonly size: number; readonly root: string };
+      /** The newest checkpoint of the log at that time. `note`: digest of it as a signed note, when witnesses had cosigned it: the run is younger than their times. */
+      readonly after?: { readonly size: number; readonly root: string; readonly note?: DigestSet };
       readonly engine: { readonly name: string; readonly version: string; readonly image?: string };
     }
   | {

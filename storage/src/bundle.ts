@@ -6,7 +6,7 @@ import type { Envelope } from '@pangolin/contracts/dsse';
 import { pinsOf } from '@pangolin/contracts/pins';
 import type { Extension } from '@pangolin/contracts/admitted-run';
 import { isPangolinError, PangolinError } from '@pangolin/contracts/errors';
-import { casKey, eventsKey, sealKey, statementsKey } from '@pangolin/contracts/layout';
+import { casKey, eventsKey, historyProofKey, sealKey, statementsKey } from '@pangolin/contracts/layout';
 import type { RunEvent } from '@pangolin/contracts/run-log';
 import { sigstoreBundleBytes } from '@pangolin/contracts/sigstore-bundle';
 import type { ObjectStore } from './object-store.ts';
@@ -42,6 +42,7 @@ export async function* exportBundle(
   yield { name: bundleFile.seal, body: seal };
   if (options.lean === true) return;
   const named = digestsIn(events);
+  yield* historyFiles(store, runId, named.after);
   yield* statementFiles(await getStatements(store, runId), named);
   yield* blobFiles(store, [...named.blobs, ...(await pinnedThings(store, named.plans))]);
 }
@@ -72,6 +73,8 @@ interface NamedDigests {
   readonly blobs: ReadonlySet<Sha256>;
   /** Those of them that hold items: the plan and the extensions. */
   readonly plans: readonly Sha256[];
+  /** The cosigned checkpoint that the run was opened after. */
+  readonly after: Sha256 | undefined;
 }
 
 /** What the events name is what a bundle may hold. */
@@ -80,11 +83,13 @@ function digestsIn(events: Buffer): NamedDigests {
   const provenance = new Set<Sha256>();
   const blobs = new Set<Sha256>();
   const plans: Sha256[] = [];
+  let after: Sha256 | undefined;
   for (const line of lines(events)) {
     const event = JSON.parse(line) as RunEvent;
     if (event.kind === 'run.submitted') {
       blobs.add(event.plan.sha256);
       plans.push(event.plan.sha256);
+      after = event.after?.note?.sha256;
       if (event.submission) blobs.add(event.submission.sha256);
     } else if (event.kind === 'item.fired') {
       dispatch.add(event.dispatch.sha256);
@@ -101,7 +106,7 @@ function digestsIn(events: Buffer): NamedDigests {
       plans.push(event.items.sha256);
     }
   }
-  return { dispatch, provenance, blobs, plans };
+  return { dispatch, provenance, blobs, plans, after };
 }
 
 /** What the items have of the registry: what their agents were told, the files and variables that they got. No secret is in it. */
@@ -113,6 +118,13 @@ async function pinnedThings(store: ObjectStore, plans: readonly Sha256[]): Promi
     for (const item of items ?? []) for (const [, digest] of pinsOf(item)) pinned.add(digest);
   }
   return pinned;
+}
+
+async function* historyFiles(store: ObjectStore, runId: string, after: Sha256 | undefined): AsyncGenerator<BundleFile> {
+  if (after === undefined) return;
+  const [note, proof] = await Promise.all([casKey(after), historyProofKey(runId)].map((key) => getSmall(store, key)));
+  if (note) yield { name: bundleFile.history(after), body: note };
+  if (proof) yield { name: bundleFile.historyProof(after), body: proof };
 }
 
 /** Each statement twice: its payload, which events name, and its signed envelope, which other tools verify. */
@@ -139,9 +151,11 @@ async function* blobFiles(store: ObjectStore, digests: readonly Sha256[]): Async
 }
 
 /** As the storage holds it: a blob that is not its digest is for the verifier to see. */
-async function getBlob(store: ObjectStore, digest: Sha256): Promise<Buffer | undefined> {
+const getBlob = (store: ObjectStore, digest: Sha256): Promise<Buffer | undefined> => getSmall(store, casKey(digest));
+
+async function getSmall(store: ObjectStore, key: string): Promise<Buffer | undefined> {
   try {
-    return await store.get(casKey(digest), { maxBytes: BUNDLE_BLOB_BYTES_MAX });
+    return await store.get(key, { maxBytes: BUNDLE_BLOB_BYTES_MAX });
   } catch (error) {
     if (isPangolinError(error, 'NOT_FOUND') || isPangolinError(error, 'TOO_LARGE')) return undefined;
     throw error;

@@ -58,6 +58,9 @@ test('witnesses follow the log as it grows, and k of n make it witnessed', async
     const enough = await check(world, runId, policyOf(world, servers, '2'));
     assert.deepEqual([enough.verdict, enough.guarantee, enough.claim], ['verified', 'witnessed', 'tamper-evident']);
     assert.equal(enough.cosignatures, 2);
+    // The log was empty before the first of them.
+    assert.deepEqual([runId, enough.timeBracket.notBefore !== undefined], [runId, runId !== 'a']);
+    assert.ok(Date.parse(enough.timeBracket.notBefore ?? '2026-01-01') <= Date.parse(enough.timeBracket.notAfter!));
     assert.ok(enough.findings.some(({ code }) => code === 'witnesses-missing'));
     const short = await check(world, runId, policyOf(world, servers, 'all'));
     assert.deepEqual([short.verdict, short.guarantee, short.claim], ['verified', 'detect', 'tamper-detecting']);

@@ -129,6 +129,9 @@ describe('a deployment that others vouch for', { skip: rgw.skip }, () => {
       assert.deepEqual([report.verdict, report.claim, report.guarantee, report.timeTier], ['verified', 'tamper-evident', 'witnessed', 'tsa-attested']); // prettier-ignore
       assert.deepEqual([report.timestamps, report.cosignatures, report.checks.anchor.result], [1, 2, true]);
       assert.deepEqual(lackOf(report), []); // prettier-ignore
+      // When the first was opened there was no log that a witness could have seen.
+      const { notBefore, notAfter } = report.timeBracket;
+      assert.deepEqual([notBefore === undefined, notAfter === undefined], [run === 'first', false]);
       const offline = await verify(run, document, '--anchor off');
       assert.deepEqual([offline.guarantee, offline.claim], ['witnessed', 'tamper-evident']);
     }

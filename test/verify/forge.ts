@@ -107,6 +107,15 @@ export function auditPath(index: number, leaves: readonly Uint8Array[]): Buffer[
     : [...auditPath(index - k, leaves.slice(k)), mth(leaves.slice(0, k))];
 }
 
+/** RFC 6962 §2.1.2: that the tree over `leaves` continues the one over its first `first` leaves. */
+export function consistencyPath(first: number, leaves: readonly Uint8Array[], isWhole = true): Buffer[] {
+  if (first === leaves.length) return isWhole ? [] : [mth(leaves)];
+  const k = split(leaves.length);
+  return first <= k
+    ? [...consistencyPath(first, leaves.slice(0, k), isWhole), mth(leaves.slice(k))]
+    : [...consistencyPath(first - k, leaves.slice(k), false), mth(leaves.slice(0, k))];
+}
+
 /* ---- signing ---- */
 
 export const signDsse = (key: ForgeKey, payload: Uint8Array): Buffer =>
@@ -169,6 +178,10 @@ export function leafFor(payload: Uint8Array, signature: Uint8Array, key: ForgeKe
   });
 }
 
+/** The log of the deployment: entries of others, and at `index` the one of the seal. */
+export const leavesOf = (size: number, index = -1, leaf?: Buffer): Buffer[] =>
+  Array.from({ length: size }, (_, at) => (at === index ? leaf! : Buffer.from(`entry ${at}`)));
+
 /** A seal is well-formed also where the log that it seals is not: then it is the log that is to be refused. */
 const timeOr = (at: Json): string => (isTime(at) ? at : '2026-03-01T10:00:00.000Z');
 
@@ -202,7 +215,7 @@ export function sealOf(keys: ForgeKeys, log: Buffer, bend: SealBend = {}): Buffe
   const leaf = bend.leaf?.(trueLeaf) ?? trueLeaf;
   const size = bend.logSize ?? 7;
   const index = bend.index ?? Math.min(4, size - 1);
-  const leaves = Array.from({ length: size }, (_, at) => (at === index ? leaf : Buffer.from(`entry ${at}`)));
+  const leaves = leavesOf(size, index, leaf);
   const logKey = bend.logKey ?? keys.log;
   const honestText = `${ORIGIN}\n${size}\n${b64(mth(leaves))}\n`;
   const text = bend.checkpointText?.(honestText) ?? honestText;

@@ -41,6 +41,9 @@ function dimensions(report: Report): number[] {
     ranks[report.verdict],
     guarantees.indexOf(report.guarantee),
     tiers.indexOf(report.timeTier),
+    // A bracket only ever becomes wider.
+    Date.parse(report.timeBracket.notBefore ?? '') || -Infinity,
+    -Date.parse(report.timeBracket.notAfter ?? '') || -Infinity,
     report.blobs.present,
     report.statements.present,
     report.statements.signed,

@@ -64,8 +64,8 @@ for (const [name, atLeast, mutants] of classes) {
   });
 }
 
-/** For every check, something that nothing but it notices. Of `anchor`: anchor.test.ts. */
-const onlyNoticedBy: Readonly<Record<Exclude<CheckId, 'witnesses' | 'anchor'>, () => Mutant>> = {
+/** For every check, something that nothing but it notices. Of `anchor`: anchor.test.ts, of `history`: history.test.ts. */
+const onlyNoticedBy: Readonly<Record<Exclude<CheckId, 'history' | 'witnesses' | 'anchor'>, () => Mutant>> = {
   structure: () => ({ name: 'a file of no kind', files: new Map(files).set('notes.txt', Buffer.from('x')) }),
   signature: () => {
     const stranger = p256();

@@ -206,7 +206,7 @@ for (const [name, change, verdict] of keyLives) {
 test('the checklist shows every check, and no control character of a bundle', async () => {
   const text = renderReport(await verify(files));
   assert.match(text, /^VERIFIED\./);
-  assert.equal(text.match(/^[✓✗–] /gmu)?.length, 14);
+  assert.equal(text.match(/^[✓✗–] /gmu)?.length, 15);
   const evil = new Map(files).set('\u001b[2J\u202eevil', Buffer.from('x'));
   const failed = renderReport(await verify(evil));
   assert.match(failed, /^FAILED\./);

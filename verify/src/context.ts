@@ -1,6 +1,5 @@
 /** What the checks hand on to each other. Every field is set by one check and read by later ones. */
 import type { RunSeal } from '@pangolin/contracts/statement';
-import type { Checkpoint, NoteSignature } from '@pangolin/contracts/note';
 import type { Sha256 } from '@pangolin/contracts/digest';
 import type { EgressPolicy } from '@pangolin/contracts/egress';
 import type { OpenAnchor } from './anchor/anchor.ts';
@@ -12,18 +11,12 @@ import type { ItemStory } from './proof/item-story.ts';
 import type { Attempt, ReplayResult } from './replay/result.ts';
 import type { DependencyEvidence, Fact, Finding, FindingCode, HeadSpacing } from './report.ts';
 import type { SigstoreFile } from './sigstore-file.ts';
-import type { Trust, TrustedKey, TrustedLogKey } from './trust-file.ts';
+import type { SignedCheckpoint } from './signed-checkpoint.ts';
+import type { Trust, TrustedKey } from './trust-file.ts';
 
 export interface SealStatement extends RunSeal {
   /** Digest of the run log. */
   readonly subject: Sha256;
-}
-
-export interface SealedCheckpoint extends Checkpoint {
-  readonly text: string;
-  readonly signatures: readonly NoteSignature[];
-  /** The trusted key of the log that signed it. */
-  readonly logKey?: TrustedLogKey;
 }
 
 interface ContextOptions {
@@ -49,7 +42,8 @@ export class Context {
   sealFile: SigstoreFile | undefined;
   signer: TrustedKey | undefined;
   seal: SealStatement | undefined;
-  checkpoint: SealedCheckpoint | undefined;
+  /** The one that the seal is in. */
+  checkpoint: SignedCheckpoint | undefined;
   /** The entry of the log that the seal's envelope and key make. */
   leaf: Buffer | undefined;
   /** When each witness that the trust file names saw the log, in milliseconds since 1970. */
@@ -63,6 +57,9 @@ export class Context {
   anchored = false;
   /** Milliseconds since 1970 at which the seal's signature existed, according to somebody other than the operator. */
   readonly trustedTimes: number[] = [];
+  /** Milliseconds since 1970: others vouch that the run was opened after the one and sealed before the other. */
+  openedAfter: number | undefined;
+  sealedBefore: number | undefined;
   lines: LogLines | undefined;
   plan: Plan | undefined;
   withheldExtensions = 0;
@@ -83,7 +80,9 @@ export class Context {
     this.now = options.now;
   }
 
+  /** Said once, however often it is found. */
   find(code: FindingCode, message: string): void {
+    if (this.findings.some((each) => each.code === code && each.message === message)) return;
     this.findings.push({ code, message });
   }
 }

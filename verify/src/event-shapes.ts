@@ -44,7 +44,7 @@ const shapes = new Map<string, Check>(
       plan: digest,
       'submission?': digest,
       nonce,
-      'after?': object({ size: positive, root: hex64 }),
+      'after?': object({ size: positive, root: hex64, 'note?': digest }),
       engine: object({ name: text(100), version: text(100), 'image?': text(1000) }),
     }),
     'item.fired': object({ ...ofItem, attempt, dispatch: digest, 'answer?': digest, inputs }),

@@ -1,17 +1,15 @@
 /** Whether a key may have been used when it was (evidence.md §3.10). */
 import { formatTime } from '@pangolin/contracts/units';
-import type { Context } from './context.ts';
 import { refuse } from './refusal.ts';
 import type { KeyLife } from './trust-file.ts';
 
 /**
  * A key is good at t when start ≤ t ≤ end and t < revokedAt. t is every trusted time there is; without one it is what
  * the log asserts, and then a revoked key is never good: its thief could assert anything.
- * @param assertedAt milliseconds since 1970.
+ * @param trustedTimes milliseconds since 1970, as `assertedAt`.
  * @throws Refusal
  */
-export function checkKeyUse(context: Context, what: string, key: KeyLife, assertedAt: number): void {
-  const { trustedTimes } = context;
+export function checkKeyUse(trustedTimes: readonly number[], what: string, key: KeyLife, assertedAt: number): void {
   if (trustedTimes.length === 0 && key.revokedAt !== undefined) {
     refuse(
       `the key of ${what} was revoked at ${formatTime(key.revokedAt)} and no trusted time says that it was used before`,

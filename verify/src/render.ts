@@ -46,12 +46,24 @@ function runLines(run: NonNullable<Report['run']>): string[] {
   ];
 }
 
-function claimLines({ item, claim, guarantee, timeTier, sealDelayMs, heads, blobs, statements }: Report): string[] {
+function claimLines({
+  item,
+  claim,
+  guarantee,
+  timeTier,
+  timeBracket,
+  sealDelayMs,
+  heads,
+  blobs,
+  statements,
+}: Report): string[] {
   const evident = claim === 'tamper-evident';
   return [
     `Claim: ${claim}. ${evident ? 'Not even the operator could have changed it unnoticed.' : 'Nobody without the keys of the operator could have changed it.'}`,
     `Guarantee: ${guarantee}. ${guarantees[guarantee]}`,
     `Time: ${timeTier}. ${timeTier === 'asserted' ? 'The times are the word of the operator.' : 'A time-stamping authority attests when it was sealed.'}`,
+    `Opened: ${timeBracket.notBefore === undefined ? `how early nobody else says. ${timeBracket.unproven!.notBefore}` : `after ${timeBracket.notBefore}, when witnesses had signed the state of the log that it names.`}`,
+    `Sealed: ${timeBracket.notAfter === undefined ? `how late nobody else says. ${timeBracket.unproven!.notAfter}` : `before ${timeBracket.notAfter}.`}`,
     ...(sealDelayMs === undefined ? [] : [`Sealed ${formatDuration(sealDelayMs)} after the run was completed.`]),
     ...(heads && heads.count > 0
       ? [

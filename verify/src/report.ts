@@ -19,6 +19,7 @@ export const checkIds = [
   'blobs',
   'egress',
   'attestations',
+  'history',
   'witnesses',
   'anchor',
 ] as const;
@@ -37,6 +38,7 @@ export type Failure =
   | 'blob'
   | 'egress'
   | 'attestation'
+  | 'history'
   | 'witness'
   | 'anchor-missing'
   | 'anchor-weak'
@@ -63,6 +65,7 @@ export type FindingCode =
   | 'anchor-foreign-version'
   | 'equivocation'
   | 'key-expired'
+  | 'times-contradict'
   | 'completed-in-the-future'
   | 'sandbox-weaker-than-asked'
   | 'egress-log-missing'
@@ -98,6 +101,15 @@ export interface HeadSpacing {
   readonly longestMs: number;
 }
 
+/** By the word of others than the operator, RFC 3339; what nobody vouches for is absent, and `unproven` says why. */
+export interface TimeBracket {
+  /** The run was opened after it. */
+  readonly notBefore?: string;
+  /** It was sealed before it. */
+  readonly notAfter?: string;
+  readonly unproven?: { readonly notBefore?: string; readonly notAfter?: string };
+}
+
 /** Who observed a fact. The controller signs all of them; what the worker or a block says stays their word. */
 export interface Fact {
   readonly observer: 'controller' | 'worker' | 'agent';
@@ -116,6 +128,7 @@ export interface Report {
   readonly claim: 'tamper-detecting' | 'tamper-evident';
   readonly guarantee: 'detect' | 'external-immutable' | 'witnessed';
   readonly timeTier: 'asserted' | 'tsa-attested';
+  readonly timeBracket: TimeBracket;
   /** Time stamps of trusted authorities, and cosignatures of witnesses that the trust file names. */
   readonly timestamps: number;
   readonly cosignatures: number;
@@ -146,7 +159,7 @@ export interface Report {
     readonly outcome: string;
     readonly attempts: number;
   };
-  /** Trusted time of the seal minus the completion of the run: how long it could still have been rewritten unseen. */
+  /** `timeBracket.notAfter` minus the completion of the run: how long it could still have been rewritten unseen. */
   readonly sealDelayMs?: number;
   /** Of a sealed run whose log could be read. */
   readonly heads?: HeadSpacing;

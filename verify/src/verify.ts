@@ -10,6 +10,7 @@ import { checkpoint } from './checks/checkpoint.ts';
 import { closure } from './checks/closure.ts';
 import { egress } from './checks/egress.ts';
 import { events } from './checks/events.ts';
+import { history } from './checks/history.ts';
 import { inclusion } from './checks/inclusion.ts';
 import { rebuild } from './checks/rebuild.ts';
 import { seal } from './checks/seal.ts';
@@ -20,6 +21,7 @@ import { witnesses } from './checks/witnesses.ts';
 import { Context } from './context.ts';
 import { Refusal, Unavailable } from './refusal.ts';
 import { REPORT_SCHEMA, type CheckId, type CheckResult, type Failure, type Report } from './report.ts';
+import { compareClocks, timeBracket } from './time-bracket.ts';
 import { loadTrust } from './trust-file.ts';
 
 /** In the order of evidence.md §3.13. */
@@ -36,6 +38,7 @@ export const checks: readonly Check[] = [
   blobs,
   egress,
   attestations,
+  history,
   witnesses,
   anchor,
 ];
@@ -119,11 +122,10 @@ const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${tex
 const guarantees = ['detect', 'external-immutable', 'witnessed'];
 
 function report(context: Context, results: Record<CheckId, CheckResult>, failure: Failure | undefined): Report {
-  const { replay, lines, sealFile, trust } = context;
+  const { replay, lines, sealFile, trust, sealedBefore } = context;
+  compareClocks(context);
   const complete = sealFile !== undefined && trust !== undefined && !context.lacking;
   const edges = replay?.edges ?? 0;
-  // The last of them: what matters is how long nobody but the operator could have vouched for the run.
-  const sealedAt = context.trustedTimes.length > 0 ? Math.max(...context.trustedTimes) : undefined;
   const verdict = failure !== undefined ? 'failed' : complete ? 'verified' : 'incomplete';
   const guarantee = context.witnessed ? 'witnessed' : context.anchored ? 'external-immutable' : 'detect';
   const timeTier = context.timestamps > 0 ? 'tsa-attested' : 'asserted';
@@ -145,6 +147,7 @@ function report(context: Context, results: Record<CheckId, CheckResult>, failure
     claim: verdict === 'verified' && guarantee !== 'detect' ? 'tamper-evident' : 'tamper-detecting',
     guarantee,
     timeTier,
+    timeBracket: timeBracket(context, results.history),
     timestamps: context.timestamps,
     cosignatures: context.cosignatures.size,
     ...(below.length > 0 && { below }),
@@ -179,7 +182,8 @@ function report(context: Context, results: Record<CheckId, CheckResult>, failure
           attempts: context.item.attempts.length,
         },
       }),
-    ...(sealedAt !== undefined && context.seal && { sealDelayMs: sealedAt - Date.parse(context.seal.completedAt) }),
+    ...(sealedBefore !== undefined &&
+      context.seal && { sealDelayMs: sealedBefore - Date.parse(context.seal.completedAt) }),
     ...(context.heads && { heads: context.heads }),
     dependencies: context.dependencies,
     facts: context.facts,

@@ -16,6 +16,7 @@ import { Lag } from './lag.ts';
 import { assertNotBehind } from './behind.ts';
 import { LogPublisher } from './log-publisher.ts';
 import type { Anchor, TimestampAuthority, Witness } from './outside.ts';
+import { putHistory } from './history.ts';
 import { putOnce } from './put-once.ts';
 import { HEAD_EVERY_MS, RunHeads } from './run-heads.ts';
 import { sealBundle, sealLeaf } from './seal-bundle.ts';
@@ -272,8 +273,10 @@ class Sealing {
   }
 
   async #write(row: SealRow): Promise<SealChange> {
-    const bytes = sealBundle(row, this.#evidence.log, this.#options.keys.log.note);
-    await putOnce(this.#options.store, sealKey(row.run_id), sha256(bytes), () => bytes);
+    const { store, keys } = this.#options;
+    await putHistory(row, this.#evidence, store);
+    const bytes = sealBundle(row, this.#evidence.log, keys.log.note);
+    await putOnce(store, sealKey(row.run_id), sha256(bytes), () => bytes);
     return {};
   }
 

@@ -1,4 +1,5 @@
 /** A witness over HTTP: C2SP tlog-witness, `add-checkpoint`. */
+import { formatConsistency } from '@pangolin/contracts/consistency';
 import { PangolinError } from '@pangolin/contracts/errors';
 import {
   NOTE_BYTES_MAX,
@@ -37,11 +38,10 @@ export function tlogWitness({
   }
   const patient = new Patient(`the witness ${key.name}`, patience);
   const submit = (old: number, proof: readonly Buffer[], note: string): Promise<Answer> => {
-    const lines = [`old ${old}`, ...proof.map((hash) => hash.toString('base64')), ''];
     return post({
       url: `${url.replace(/\/+$/, '')}/add-checkpoint`,
       contentType: 'text/plain; charset=utf-8',
-      body: Buffer.from(`${lines.join('\n')}\n${note}`, 'utf8'),
+      body: Buffer.from(`${formatConsistency({ oldSize: old, hashes: proof })}\n${note}`, 'utf8'),
       signal: patient.deadline(),
       bytesMax: NOTE_BYTES_MAX,
     });

@@ -32,7 +32,7 @@ export function insertRun(
       plan: { sha256: entry.plan },
       ...(entry.submissionDigest !== undefined && { submission: { sha256: entry.submissionDigest } }),
       nonce: randomBytes(16).toString('hex'),
-      ...(after && { after: { size: after.size, root: after.root } }),
+      ...(after && { after }),
       engine: ENGINE,
     },
     entry.actor,

@@ -25,6 +25,9 @@ CREATE TABLE IF NOT EXISTS log_hash (
 -- Every checkpoint ever signed: one root for one size.
 CREATE TABLE IF NOT EXISTS log_checkpoint (size INTEGER PRIMARY KEY, root BLOB NOT NULL, note TEXT NOT NULL);
 
+-- Every form that a checkpoint's note had once a witness cosigned it, by digest: a run names the one that it was opened after.
+CREATE TABLE IF NOT EXISTS log_note (sha256 TEXT PRIMARY KEY, note TEXT NOT NULL) WITHOUT ROWID;
+
 -- The newest size that each witness has signed.
 CREATE TABLE IF NOT EXISTS witness (name TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;
 

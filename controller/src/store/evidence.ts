@@ -63,6 +63,8 @@ export interface SignedDispatch {
   readonly sha256: Sha256;
 }
 
+type Submitted = Extract<RunEventBody, { kind: 'run.submitted' }>;
+
 const PAGE_ROWS = 1000;
 /** Dispatches that are kept at hand: each is wanted when its task starts and when that ends. */
 const DISPATCHES_MAX = 1000;
@@ -160,10 +162,14 @@ export class EvidenceStore {
     if (this.#dispatches.size > DISPATCHES_MAX) this.#dispatches.delete(this.#dispatches.keys().next().value!);
   }
 
-  /** The newest checkpoint: what the next run names as its past. Absent while the log is empty. `root` is hex. */
-  lastCheckpoint(): { readonly size: number; readonly root: string } | undefined {
+  /** The newest checkpoint: what the next run names as its past, with its note once a witness has cosigned it. Absent while the log is empty. `root` is hex. */
+  lastCheckpoint(): Submitted['after'] {
     const checkpoint = this.log.lastCheckpoint();
-    return checkpoint && { size: checkpoint.size, root: checkpoint.root.toString('hex') };
+    if (!checkpoint) return undefined;
+    const digest = sha256(checkpoint.note);
+    const isCosigned = this.log.cosignedNote(digest) !== undefined;
+    const { size, root } = checkpoint;
+    return { size, root: root.toString('hex'), ...(isCosigned && { note: { sha256: digest } }) };
   }
 
   /** Size and root of the run's tree, and whether `run.completed` is in it. */

@@ -1,5 +1,6 @@
 /** The deployment's log in SQLite: leaves, the hashes of its tree, and every checkpoint ever signed. */
 import type Database from 'better-sqlite3';
+import { sha256, type Sha256 } from '@pangolin/contracts/digest';
 import { PangolinError } from '@pangolin/contracts/errors';
 import { leafHash, nodeHash } from '@pangolin/contracts/merkle';
 import { TILE_WIDTH, treeRoot } from '@pangolin/contracts/tlog';
@@ -23,6 +24,8 @@ export class LogStore {
   readonly #hashes: Database.Statement;
   readonly #insertCheckpoint: Database.Statement;
   readonly #setNote: Database.Statement;
+  readonly #keepNote: Database.Statement;
+  readonly #note: Database.Statement;
   readonly #checkpoint: Database.Statement;
   readonly #lastCheckpoint: Database.Statement;
   readonly #witnessed: Database.Statement;
@@ -40,6 +43,8 @@ export class LogStore {
     this.#hashes = db.prepare('SELECT hash FROM log_hash WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx');
     this.#insertCheckpoint = db.prepare('INSERT INTO log_checkpoint VALUES (?, ?, ?) ON CONFLICT DO NOTHING');
     this.#setNote = db.prepare('UPDATE log_checkpoint SET note = ? WHERE size = ?');
+    this.#keepNote = db.prepare('INSERT INTO log_note VALUES (?, ?) ON CONFLICT DO NOTHING');
+    this.#note = db.prepare('SELECT note FROM log_note WHERE sha256 = ?');
     this.#checkpoint = db.prepare('SELECT * FROM log_checkpoint WHERE size = ?');
     this.#lastCheckpoint = db.prepare('SELECT * FROM log_checkpoint ORDER BY size DESC LIMIT 1');
     this.#witnessed = db.prepare('SELECT size FROM witness WHERE name = ?');
@@ -99,9 +104,15 @@ export class LogStore {
     }
   }
 
-  /** Puts a note with more cosignatures in the place of the stored one. */
+  /** Inside a transaction. Puts a note with more cosignatures in the place of the stored one, which stays known by its digest. */
   setNote(size: number, note: string): void {
+    this.#keepNote.run(sha256(note), note);
     this.#setNote.run(note, size);
+  }
+
+  /** A cosigned note by its digest; undefined for what never was one. */
+  cosignedNote(digest: Sha256): string | undefined {
+    return (this.#note.get(digest) as { note: string } | undefined)?.note;
   }
 
   checkpoint(size: number): StoredCheckpoint | undefined {

@@ -85,7 +85,7 @@ export function checkSigned(context: Context, what: string, file: SigstoreFile, 
   if (!trust.signers.has(file.keyid)) return file.keyid;
   const key = signerOf(what, file, trust, 'attest');
   if (!isSigned(file, key)) refuse(`the signature in ${what} is not one of its key over its content`);
-  checkKeyUse(context, what, key, at);
+  checkKeyUse(context.trustedTimes, what, key, at);
   return undefined;
 }
 

@@ -2,6 +2,7 @@ import { formatTime } from '@pangolin/contracts/units';
 import type { Context } from '../context.ts';
 import { checkKeyUse } from '../key-use.ts';
 import { refuse } from '../refusal.ts';
+import { enoughUntil } from '../time-bracket.ts';
 import { checkTimeStamp } from '../time-stamp/check.ts';
 import { NO_TRUST, passed, plural, UNREACHED, UNSEALED, type Check } from './check.ts';
 
@@ -22,9 +23,12 @@ export const time: Check = {
     if (trust.witnesses?.isMet(new Set(cosignatures.keys())) === true) {
       context.trustedTimes.push(...cosignatures.values());
     }
+    const until = enoughUntil(cosignatures, trust.witnesses);
+    const proven = [...stamped, ...(until === undefined ? [] : [until])];
+    if (proven.length > 0) context.sealedBefore = Math.min(...proven);
     const completedAt = Date.parse(seal.completedAt);
-    checkKeyUse(context, 'the seal', signer, completedAt);
-    checkKeyUse(context, 'the log', checkpoint.logKey, completedAt);
+    checkKeyUse(context.trustedTimes, 'the seal', signer, completedAt);
+    checkKeyUse(context.trustedTimes, 'the log', checkpoint.logKey, completedAt);
     if (context.trustedTimes.length === 0 && signer.end !== undefined && signer.end < context.now) {
       context.find(
         'key-expired',

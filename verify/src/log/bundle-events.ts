@@ -9,11 +9,11 @@ import { keyIdOf, pae, PAYLOAD_TYPE } from '@pangolin/contracts/dsse';
 import type { Checkpoint } from '@pangolin/contracts/note';
 import type { RunEvent } from '@pangolin/contracts/run-log';
 import { predicateTypes, statementBytes, type RunHead } from '@pangolin/contracts/statement';
-import { count, hex64, object } from '../shape.ts';
+import { count, digest, hex64, object } from '../shape.ts';
 import type { SealedRun } from './seal.ts';
 
 type Submitted = Extract<RunEvent, { kind: 'run.submitted' }>;
-const startShape = object({ size: count, root: hex64 });
+const startShape = object({ size: count, root: hex64, 'note?': digest });
 
 /** The state of the log after which the run says that it was submitted; its events are those that were sealed. */
 export function startOf(events: Buffer): Pick<Checkpoint, 'size' | 'root'> | undefined {

@@ -133,6 +133,13 @@ const egress: Check = {
   },
 };
 
+const history: Check = {
+  id: 'history',
+  title: 'The run was opened after witnesses had seen the log',
+  failure: 'history',
+  run: () => notApplicable('It cannot be checked because the opening of the run is not in the proof of one item.'),
+};
+
 const attestations: Check = {
   id: 'attestations',
   title: 'The statements are signed by a key that you trust to attest',
@@ -170,6 +177,7 @@ export const proofChecks: readonly Check[] = [
   blobs,
   egress,
   attestations,
+  history,
   witnesses,
   anchor,
 ];

@@ -115,51 +115,6 @@ test('a file that belongs to somebody else is no product', needsRoot, async () =
   assert.match(notes, /planted does not belong to the block user/);
 });
 
-/** Each makes git, run carelessly in the workspace, execute something or hide the change to `a`. */
-const tricks: readonly [string, string][] = [
-  [
-    'its own .git rewritten',
-    'rm -rf .git; git init -q .; git add -A; git -c user.name=x -c user.email=x commit -qm forged',
-  ],
-  ['its own .git removed', 'rm -rf .git'],
-  ['its own .git as a link', 'rm -rf .git; ln -s /nowhere .git'],
-  ['the change committed', 'git -c user.name=x -c user.email=x commit -qam forged'],
-  ['assume-unchanged and skip-worktree', 'git update-index --assume-unchanged a; git update-index --skip-worktree a'],
-  ['a sparse checkout', 'git sparse-checkout set nothing; echo changed > a'],
-  ['info/exclude', 'echo "*" > .git/info/exclude'],
-  ['a .gitignore', 'echo "*" > .gitignore'],
-  [
-    'attributes',
-    `printf '* -diff filter=evil text eol=crlf ident working-tree-encoding=UTF-16\\n' > .gitattributes; cp .gitattributes .git/info/attributes; git config filter.evil.clean 'touch $TMPDIR/../pwned; echo'; git config diff.evil.textconv 'touch pwned'`,
-  ],
-  [
-    'a monitor, hooks, an external diff and a pager',
-    `git config core.fsmonitor 'touch pwned; false'; git config diff.external 'touch pwned'; git config core.hooksPath .; git config core.pager 'touch pwned'; printf '#!/bin/sh\\ntouch pwned\\n' > post-index-change; chmod +x post-index-change`,
-  ],
-  [
-    'a .gitconfig at home',
-    `printf '[core]\\nfsmonitor=touch pwned\\nexcludesFile=/tmp/x\\n[diff]\\nexternal=false\\n' > $HOME/.gitconfig; mkdir -p $HOME/.config/git; cp $HOME/.gitconfig $HOME/.config/git/config`,
-  ],
-  [
-    'replace refs and grafts',
-    `git -c user.name=x -c user.email=x commit -qam x; git replace HEAD~0 HEAD 2>/dev/null; git replace -f $(git hash-object -w a) $(echo original | git hash-object -w --stdin); true`,
-  ],
-  ['an alternate object store', 'echo /nowhere > .git/objects/info/alternates; rm -rf .git/objects/pack'],
-  ['a worktree elsewhere', 'git config core.worktree /tmp; git config core.bare true'],
-];
-for (const [what, command] of tricks) {
-  test(`what is captured does not change by ${what}`, needsRoot, async () => {
-    const { output, patch, dirs, notes } = await run({
-      files: { a: 'original\n', b: 'b\n' },
-      blocks: [script(`echo changed > a; ${command}`), { kind: 'capture', what: 'patch', required: true }],
-    });
-    assert.equal(output.status, 'succeeded', `${output.message} ${notes}`);
-    assert.match(patch ?? '', /^diff --git a\/a b\/a$[\s\S]*^-original$[\s\S]*^\+changed$/m);
-    assert.doesNotMatch(patch ?? '', /b\/pwned|a\/b b\/b/);
-    assert.equal(existsSync(join(dirs.work, 'pwned')), false);
-  });
-}
-
 test('only the ignore rules of the baseline hide new files, and they never hide tracked ones', needsRoot, async () => {
   const { patch } = await run({
     files: {

@@ -14,6 +14,7 @@ import { isTerminal, phases, reasons } from '../contracts/src/reasons.ts';
 import { ITEMS_MAX } from '../contracts/src/run.ts';
 import { ALIVE_SILENCE_MS } from '../controller/src/alive.ts';
 import { CLOSE_MS, DRAIN_MS } from '../controller/src/drain.ts';
+import { GRACE_MS, GRACE_MS_MAX } from '../controller/src/providers/provider.ts';
 import { CONNECTIONS_MAX } from '../controller/src/egress/egress-log.ts';
 import { SCHEDULE_BYTES_MAX, SCHEDULE_NAME_MAX, SLOTS_MAX } from '../contracts/src/schedule.ts';
 import { AGED_EVERY, AGEING_MS, PLACES_PER_PRIORITY } from '../controller/src/engine/queues.ts';
@@ -194,9 +195,13 @@ const limitSections = [
     ],
   ],
   [
-    'How a controller ends and is watched',
+    'How tasks are stopped, and how a controller ends and is watched',
     '',
     [
+      [
+        'from SIGTERM to SIGKILL of a task (`orch serve --grace`)',
+        `${GRACE_MS / 1000} s; 1 s to ${GRACE_MS_MAX / 3_600_000} h`,
+      ],
       ['from SIGTERM until what is under way is given up', `${DRAIN_MS / 1000} s`],
       ['from then until it has ended', `${CLOSE_MS / 1000} s`],
       ['silence of the loop after which `doctor --live` fails', `${ALIVE_SILENCE_MS / 1000} s`],

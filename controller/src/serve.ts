@@ -28,7 +28,7 @@ import { StorageLease } from './lease.ts';
 import { assertStateNotLost } from './lost-state.ts';
 import { watchNotifications } from './notifications.ts';
 import { openProvider, type Compute } from './providers/open.ts';
-import type { ComputeProvider } from './providers/provider.ts';
+import { GRACE_MS, GRACE_MS_MAX, type ComputeProvider } from './providers/provider.ts';
 import { createHandover } from './secrets/handover.ts';
 import { openSecrets } from './secrets/open.ts';
 import { EvidenceStore } from './store/evidence.ts';
@@ -36,7 +36,8 @@ import { StateStore } from './store/state.ts';
 
 /** Defaults of a deployment. */
 const CONCURRENCY = 8;
-const GRACE_MS = 10_000;
+/** How long a stopping controller waits for starts under way. */
+const SETTLE_MS = 10_000;
 const BOOT_MS = 5 * 60_000;
 const RESYNC_MS = 30_000;
 /** Life of what a task on S3 is granted; newer grants follow while it runs. */
@@ -56,6 +57,8 @@ export interface ServeOptions {
   readonly concurrency?: number;
   /** Tasks of all queues together; no limit by default. */
   readonly tasksMax?: number;
+  /** From SIGTERM to SIGKILL of a task that is stopped; what it has done is captured and sent meanwhile. Default 10 s. */
+  readonly graceMs?: number;
   /** Default worker image. */
   readonly image?: string;
   /** Configuration file; default `pangolin.yaml` in the state directory, else in the storage folder. */
@@ -76,6 +79,9 @@ export async function serve(options: ServeOptions): Promise<void> {
       { base: null, level: process.env.PANGOLIN_LOG ?? 'info', timestamp: pino.stdTimeFunctions.isoTime },
       pino.destination({ dest: 2, sync: true }),
     );
+  const graceMs = options.graceMs ?? GRACE_MS;
+  if (graceMs < 1000 || graceMs > GRACE_MS_MAX)
+    throw new PangolinError('USAGE', `the grace is ${graceMs} ms`, { hint: 'It can be 1s to 1h.' });
   const store = await openStore(options.storage);
   const stateDir = options.state ?? store.localPath('controller');
   if (stateDir === undefined) {
@@ -159,7 +165,7 @@ export async function serve(options: ServeOptions): Promise<void> {
         files: files.taskFiles,
         admission: new Admission(store, admitDocuments(provider, context)),
         secrets: createHandover(openSecrets(secrets, stateDir)),
-        config: { tasksMax: options.tasksMax ?? Infinity, graceMs: GRACE_MS, bootMs: BOOT_MS, resyncMs: RESYNC_MS },
+        config: { tasksMax: options.tasksMax ?? Infinity, graceMs, bootMs: BOOT_MS, resyncMs: RESYNC_MS },
         log,
         now: Date.now,
         memory: new Memory(queues),
@@ -216,5 +222,5 @@ async function drive(
 
 /** A start under way is finished first, so that the next controller finds a task and not half of one. */
 async function settleEffects(memory: Memory): Promise<void> {
-  for (let waited = 0; memory.starting.size > 0 && waited < GRACE_MS; waited += 50) await delay(50);
+  for (let waited = 0; memory.starting.size > 0 && waited < SETTLE_MS; waited += 50) await delay(50);
 }

@@ -33,6 +33,7 @@ const refusals: readonly Refusal[] = [
   { line: 'orch logs good --attempt 0', code: 2, says: /whole number from 1 to/ },
   { line: 'orch serve --concurrency 1e3', code: 2, says: /whole number from 1 to/ },
   { line: 'orch serve --compute dokcer', code: 2, says: /Did you mean docker\?/ },
+  { line: 'orch serve --grace 0s', code: 2, says: /1s to 1h/ },
   { line: 'orch watch good --timeout 5', code: 2, says: /a duration such as 90s/ },
   { line: 'orch submit', code: 2, says: /error: FILE is missing/ },
   { line: 'orch status good extra', code: 2, says: /error: "extra" is one argument too many/ },

@@ -20,8 +20,8 @@ export type RunFault =
   | { readonly failure: Failure }
   | { readonly error: AwsError }
   | { readonly stops: string }
-  /** It stays in PROVISIONING. */
-  | 'hangs';
+  /** It stays in PROVISIONING, and has for so long by its own word. */
+  | { readonly provisioningSinceMs: number };
 
 export interface ClusterOptions {
   readonly runner: TaskRunner;
@@ -87,11 +87,12 @@ export class EcsCluster {
       );
     }
     const fault = this.runFault?.(input);
-    if (fault !== undefined && fault !== 'hangs') {
+    if (fault !== undefined) {
       if ('error' in fault) throw fault.error;
       if ('failure' in fault) return { tasks: [], failures: [fault.failure] };
     }
     const capacity = input.capacityProviderStrategy?.[0]?.capacityProvider ?? 'FARGATE';
+    const hung = fault !== undefined && 'provisioningSinceMs' in fault;
     const arns: string[] = [];
     for (let n = 0; n < (input.count ?? 1); n++) {
       this.limits?.take(capacity);
@@ -103,11 +104,12 @@ export class EcsCluster {
         capacity,
         cluster: arnOf(`cluster/${CLUSTER}`),
         now: this.#now,
+        ageMs: hung ? fault.provisioningSinceMs : 0,
       });
       this.tasks.set(arn, task);
       arns.push(arn);
       if (fault === undefined) void task.run(this.#runner);
-      else if (fault !== 'hangs') task.failToStart(fault.stops);
+      else if ('stops' in fault) task.failToStart(fault.stops);
     }
     if (clientToken !== undefined) this.#tokens.set(clientToken, { request, arns });
     return { tasks: this.#seen(arns), failures: [] };

@@ -34,6 +34,8 @@ export interface EcsTaskOptions {
   readonly capacity: string;
   readonly cluster: string;
   readonly now: () => number;
+  /** Its age when it is made. */
+  readonly ageMs?: number;
 }
 
 const DEFAULT_STOP_S = 30;
@@ -60,14 +62,17 @@ export class EcsTask {
     this.#options = options;
     this.arn = options.arn;
     this.input = options.input;
-    this.#createdAt = options.now();
+    this.#createdAt = options.now() - (options.ageMs ?? 0);
   }
 
   get name(): string | undefined {
     return this.input.tags?.find(({ key }) => key === 'pangolin:task')?.value;
   }
+  get definition(): TaskDefinition {
+    return this.#options.definition;
+  }
   get family(): string {
-    return this.#options.definition.family!;
+    return this.definition.family!;
   }
   get capacity(): string {
     return this.#options.capacity;

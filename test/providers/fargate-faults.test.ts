@@ -222,7 +222,7 @@ describe('the Fargate provider', { skip: modelsSkip() }, () => {
   });
 
   it('stops a task that is provisioned for too long, and says so for good', async () => {
-    cluster.runFault = () => 'hangs';
+    cluster.runFault = () => ({ provisioningSinceMs: 0 });
     const each = task();
     await provider.start(each);
     assert.equal((await observeOne(provider, each.name)).state, 'starting');

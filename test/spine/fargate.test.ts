@@ -113,7 +113,7 @@ describe('a run through ECS', { skip }, () => {
   });
 
   test('survives refusals, throttles, tasks that never start, that die, and spare capacity that goes', async () => {
-    const each = await world({ capacity: ['spot', 'on-demand'], provisioningTimeout: '15s' });
+    const each = await world({ capacity: ['spot', 'on-demand'] });
     const { deployment, store } = each;
     let disguised = 3;
     const faults: Record<string, () => RunFault | undefined> = {
@@ -121,7 +121,7 @@ describe('a run through ECS', { skip }, () => {
         disguised-- > 0 ? { error: new AwsError('InvalidParameterException', 'Rate exceeded') } : undefined,
       'no-address/1': () => ({ stops: NO_ADDRESS }),
       'refused/1': () => ({ failure: { reason: 'RESOURCE:ENI' } }),
-      'hangs/1': () => 'hangs',
+      'hangs/1': () => ({ provisioningSinceMs: 3_600_000 }),
     };
     ecs.cluster.runFault = (input) => faults[`${itemOf(input, 'item')}/${itemOf(input, 'attempt')}`]?.();
     try {
@@ -131,10 +131,11 @@ describe('a run through ECS', { skip }, () => {
       }));
       const waits = (id: string): object => ({
         id,
-        ...blocks(script(`echo ${id} >> src/a.txt; echo begun; sleep 25`), patch),
+        // Only its first attempt is waited for.
+        ...blocks(script(`echo ${id} >> src/a.txt; echo begun; [ "$PANGOLIN_ATTEMPT" -gt 1 ] || sleep 600`), patch),
       });
       await submit(each, 'faults', [...quick, waits('dies'), waits('spot')]);
-      const controller = deployment.serve({ untilIdle: true, args: each.args });
+      const controller = deployment.serve({ untilIdle: true, args: [...each.args, '--grace', '2m'] });
       const booted = async (itemId: string): Promise<void> => {
         const key = `${attemptPrefix({ runId: 'faults', itemId, attempt: 1 })}log/`;
         await poll(
@@ -161,6 +162,7 @@ describe('a run through ECS', { skip }, () => {
         spot: 'done Succeeded 2',
       });
       assert.equal(task('spot').capacity, 'FARGATE_SPOT');
+      assert.equal(task('spot').definition.containerDefinitions![0]!.stopTimeout, 120, 'the grace that was asked for');
       const last = [...ecs.cluster.tasks.values()].filter(({ input }) => itemOf(input, 'item') === 'spot').at(-1)!;
       assert.equal(last.capacity, 'FARGATE');
       const reasons = (await store.get(eventsKey('faults'))).toString();

@@ -79,7 +79,7 @@ export function definitionOf(
     throw unsupported(
       'grace',
       `Fargate gives a task at most ${STOP_TIMEOUT_MAX_S} s after SIGTERM`,
-      'Shorten the grace.',
+      'Shorten `orch serve --grace`.',
     );
   }
   const size = sizeFor(task.sandbox);

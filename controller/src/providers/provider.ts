@@ -4,6 +4,10 @@ import type { Sha256 } from '@pangolin/contracts/digest';
 import type { Reason } from '@pangolin/contracts/reasons';
 import type { Sandbox } from '@pangolin/contracts/task';
 
+/** From SIGTERM to SIGKILL of a task, in ms: what a deployment has that says nothing, and the most that it may say. */
+export const GRACE_MS = 10_000;
+export const GRACE_MS_MAX = 3_600_000;
+
 /** What an item asks for explicitly; what it leaves out takes the backend's strongest default. */
 export interface SandboxRequest extends Partial<Sandbox> {
   readonly image?: string;

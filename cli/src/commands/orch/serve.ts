@@ -27,6 +27,12 @@ export const serve = command({
       number: { min: 1, max: 1_000_000 },
       description: 'Tasks at a time in all queues together.',
     },
+    grace: {
+      type: 'string',
+      duration: true,
+      description:
+        'From SIGTERM to SIGKILL of a task that is stopped; its partial work is captured and sent meanwhile. 10s.',
+    },
     image: { type: 'string', valueHint: 'REF', description: 'Worker image of items that name none.' },
     config: {
       type: 'string',
@@ -54,6 +60,7 @@ export const serve = command({
         ...(args.compute !== undefined && { compute: args.compute }),
         ...(args.concurrency !== undefined && { concurrency: args.concurrency }),
         ...(args['max-tasks'] !== undefined && { tasksMax: args['max-tasks'] }),
+        ...(args.grace !== undefined && { graceMs: args.grace }),
         ...(args.image !== undefined && { image: args.image }),
         ...(args.config !== undefined && { config: args.config }),
         ...(state !== undefined && { state }),

@@ -135,7 +135,7 @@ describe('a run through ECS', { skip }, () => {
         ...blocks(script(`echo ${id} >> src/a.txt; echo begun; [ "$PANGOLIN_ATTEMPT" -gt 1 ] || sleep 600`), patch),
       });
       await submit(each, 'faults', [...quick, waits('dies'), waits('spot')]);
-      const controller = deployment.serve({ untilIdle: true, args: [...each.args, '--grace', '2m'] });
+      const controller = deployment.serve({ untilIdle: true, args: each.args });
       const booted = async (itemId: string): Promise<void> => {
         const key = `${attemptPrefix({ runId: 'faults', itemId, attempt: 1 })}log/`;
         await poll(

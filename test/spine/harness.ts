@@ -29,6 +29,8 @@ import { poll } from '../poll.ts';
 export type Compute = 'process' | 'docker' | 'fargate';
 export const repository = dirname(dirname(import.meta.dirname));
 const program = join(repository, 'bin', 'pangolin');
+/** On a busy machine too, a task that is stopped has time to keep what it has done. */
+const GRACE = '2m';
 
 export interface Result {
   readonly code: number | null;
@@ -196,7 +198,7 @@ export class Deployment {
 
   serve({ untilIdle = false, args = [], env = {} }: ServeOptions = {}): Controller {
     const state = this.#remote ? ['--state', join(this.dir, 'state')] : [];
-    const flags = [...(untilIdle ? ['--until-idle'] : []), ...state, ...args];
+    const flags = ['--grace', GRACE, ...(untilIdle ? ['--until-idle'] : []), ...state, ...args];
     const controller = new Controller(this.#spawn(['orch', 'serve', '--compute', this.compute, ...flags], env));
     controller.onEntry((entry) => {
       this.#id ??= entry.deployment;

@@ -64,7 +64,7 @@ test('work that never ends is TimedOut, and what it had done is kept as partial'
   const command = 'echo half > HALF.md; while :; do sleep 0.05; done';
   deployment.drop(
     'run.json',
-    runOf('run', deployment.repo, [{ id: 'endless', timeout: '2s', ...blocks(script(command), patch) }]),
+    runOf('run', deployment.repo, [{ id: 'endless', timeout: '6s', ...blocks(script(command), patch) }]),
   );
   await deployment.settle();
   const status = await deployment.status('run');
@@ -121,7 +121,7 @@ describe('on docker', { skip: withoutDocker }, () => {
         { id: 'killed', ...once, ...blocks(script(ONCE)) },
         { id: 'removed', ...once, ...blocks(script(ONCE)) },
         { id: 'hungry', resources: { memory: '160Mi' }, ...blocks(script(eat), patch) },
-        { id: 'endless', timeout: '3s', ...blocks(script('echo half > HALF.md; while :; do sleep 0.05; done'), patch) },
+        { id: 'endless', timeout: '8s', ...blocks(script('echo half > HALF.md; while :; do sleep 0.05; done'), patch) },
       ]),
     );
     const controller = deployment.serve({ untilIdle: true });

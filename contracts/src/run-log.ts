@@ -5,6 +5,16 @@ import type { Cancellation, Reason } from './reasons.ts';
 
 export const RUN_LOG_SCHEMA = 'run-log/1';
 
+/** What a policy said of an attempt before it was fired: by whom it was asked for, and on whose behalf. Only where one was evaluated. */
+export interface Authorization<Verdict extends 'allow' | 'deny'> {
+  readonly verdict: Verdict;
+  /** As `actor`. */
+  readonly principal: string;
+  /** The policy, pinned by its digest. */
+  readonly policy: DigestSet;
+  readonly onBehalfOf?: string;
+}
+
 /**
  * Every event without its envelope. Two fields go beyond evidence.md: `item.reconciled` carries the `reason`
  * and says `partial`, and `counts` has `cancelled`; an auditor asks for both first.
@@ -32,6 +42,7 @@ export type RunEventBody =
       /** Of the last `item.answered`, if any. */
       readonly answer?: DigestSet;
       readonly inputs: Readonly<Record<string, InputRef>>;
+      readonly authz?: Authorization<'allow'>;
     }
   | {
       /** The end of an attempt: exactly one for every `item.fired`. */
@@ -64,7 +75,13 @@ export type RunEventBody =
     }
   /** The item ends without (another) attempt; `attempt` is how many were fired. */
   | { readonly kind: 'item.skipped'; readonly itemId: string; readonly attempt: number; readonly reason: Reason }
-  | { readonly kind: 'item.denied'; readonly itemId: string; readonly attempt: number; readonly reason: Reason }
+  | {
+      readonly kind: 'item.denied';
+      readonly itemId: string;
+      readonly attempt: number;
+      readonly reason: Reason;
+      readonly authz?: Authorization<'deny'>;
+    }
   /** A person, or the deadline, decided an approval: the item's outcome. `done` when approved, `failed` when rejected. */
   | {
       readonly kind: 'item.decided';

@@ -1,6 +1,6 @@
 /** What the shipped command makes, under verifiers that we did not write: by the auditor's page, and besides. */
 import assert from 'node:assert/strict';
-import { createPublicKey, X509Certificate } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +14,7 @@ import { sigstoreJs } from './sigstore-js.ts';
 import { foreign, toolPath, toolsSkip, type Answer } from './tools.ts';
 
 const skip = toolsSkip();
+const PANGOLIN = join(import.meta.dirname, '..', '..', 'bin', 'pangolin');
 const DSSE = join(import.meta.dirname, 'dsse.py');
 let deployment: Deployment;
 let trust: TrustDocument;
@@ -80,25 +81,37 @@ test('Go reads the tiles of the log, proves every entry, and sees that the log o
   inCopy((dir) => refuses(grew(dir)), edit('log/tile/0/000.p/2', flip));
 });
 
-test('securesystemslib verifies seal and attestations, each under its own key only', { skip }, () => {
-  inCopy((dir) => {
-    for (const role of ['seal', 'attest'] as const) {
-      writeFileSync(join(dir, `${role}.pub`), keyOf(role).export({ type: 'spki', format: 'pem' }));
-    }
-    const check = (file: string, key: string): Answer =>
-      foreign('python3', [DSSE, join('bundle', file), `${key}.pub`], { cwd: dir });
-    const attestations = readdirSync(join(dir, 'bundle/attestations')).map((name) => `attestations/${name}`);
-    assert.equal(attestations.length, 4);
-    accepts(check('seal.sigstore.json', 'seal'));
-    refuses(check('seal.sigstore.json', 'attest'));
-    for (const name of attestations) accepts(check(name, 'attest'));
-    refuses(check(attestations[0]!, 'seal'));
-    edit('bundle/seal.sigstore.json', (text) => text.replace('application/vnd.in-toto+json', 'application/json'))(dir);
-    refuses(check('seal.sigstore.json', 'seal'));
-    edit(`bundle/${attestations[0]}`, (text) => text.replace(/"payload":"eyJ/, '"payload":"fyJ'))(dir);
-    refuses(check(attestations[0]!, 'attest'));
-  });
-});
+test(
+  'securesystemslib verifies seal, attestations and the summary of the auditor, each under its own key only',
+  { skip },
+  () => {
+    inCopy((dir) => {
+      for (const role of ['seal', 'attest'] as const) {
+        writeFileSync(join(dir, `${role}.pub`), keyOf(role).export({ type: 'spki', format: 'pem' }));
+      }
+      const check = (file: string, key: string): Answer =>
+        foreign('python3', [DSSE, join('bundle', file), `${key}.pub`], { cwd: dir });
+      const attestations = readdirSync(join(dir, 'bundle/attestations')).map((name) => `attestations/${name}`);
+      assert.equal(attestations.length, 4);
+      accepts(check('seal.sigstore.json', 'seal'));
+      refuses(check('seal.sigstore.json', 'attest'));
+      for (const name of attestations) accepts(check(name, 'attest'));
+      refuses(check(attestations[0]!, 'seal'));
+      const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+      writeFileSync(join(dir, 'auditor.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }));
+      writeFileSync(join(dir, 'auditor.pub'), publicKey.export({ type: 'spki', format: 'pem' }));
+      accepts(foreign(PANGOLIN, ['verify', 'bundle', '--trust', 'trust.json', '--attest', 'auditor.pem', '--attest-out', 'bundle/summary'], { cwd: dir })); // prettier-ignore
+      accepts(check('summary', 'auditor'));
+      refuses(check('summary', 'attest'));
+      edit('bundle/seal.sigstore.json', (text) => text.replace('application/vnd.in-toto+json', 'application/json'))(
+        dir,
+      );
+      refuses(check('seal.sigstore.json', 'seal'));
+      edit(`bundle/${attestations[0]}`, (text) => text.replace(/"payload":"eyJ/, '"payload":"fyJ'))(dir);
+      refuses(check(attestations[0]!, 'attest'));
+    });
+  },
+);
 
 test('sigstore-js and sigstore-go verify the seal of each run, and refuse that of the other', { skip }, () => {
   inCopy((dir) => {

@@ -127,8 +127,8 @@ export function auditorPage(deployment: () => Deployment): void {
   test('every line of the auditor page accepts what the shipped command made', { skip }, () => {
     const { blocks, said } = refusing(deployment(), () => {});
     assert.deepEqual(blocks, [], said);
-    // The seal; three products of `edit` and one of `use`.
-    assert.equal(said.match(/^Verified OK$/gm)?.length, 1 + 1 + 4, said);
+    // The signature by openssl, the seal; three products of `edit` and one of `use`; the auditor's own summary.
+    assert.equal(said.match(/^Verified OK$/gm)?.length, 1 + 1 + 4 + 1, said);
     assert.match(said, /Verification: OK/);
     assert.match(said, /bundle\/events\.jsonl: OK/);
     assert.match(said, /entry 1 of 2 and 6 events: OK/);

@@ -35,6 +35,8 @@ import { tell } from './story.ts';
 const b64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
 const set = (digest: string) => ({ sha256: digest });
 
+const authz = (verdict: string): Json => ({ verdict, principal: 'human:alice', policy: set(sha('policy')) });
+
 /** Class C: the log changed and sealed again. */
 export function* logMutants(keys: ForgeKeys, files: Files): Generator<Mutant> {
   const count = eventsOf(files).length;
@@ -148,6 +150,11 @@ export function* logMutants(keys: ForgeKeys, files: Files): Generator<Mutant> {
     });
   }
   const edits: [string, (events: Json[]) => void][] = [
+    ['fired though a policy denied it', (events) => (at(events, 'item.fired').authz = authz('deny'))],
+    ['allowed by nobody', (events) => (at(events, 'item.fired').authz = { ...authz('allow'), principal: 'alice' })],
+    ['allowed by no policy', (events) => (at(events, 'item.fired').authz = { ...authz('allow'), policy: {} })],
+    ['allowed in words', (events) => (at(events, 'item.fired').authz = { ...authz('allow'), why: 'ok' })],
+    ['skipped by a policy', (events) => (at(events, 'item.skipped').authz = authz('deny'))],
     ['a retry for another reason', (events) => (at(events, 'item.retried').reason = 'TimedOut')],
     ['a retry of another attempt', (events) => (at(events, 'item.retried').attempt = 2)],
     ['an unknown reason', (events) => (at(events, 'item.retried').reason = 'Because')],

@@ -12,7 +12,7 @@ import { tell } from './story.ts';
 
 const root = dirname(dirname(import.meta.dirname));
 /** What the one file may weigh, in bytes. */
-const SIZE_MAX = 250 * 1024;
+const SIZE_MAX = 250_000;
 const keys = forgeKeys();
 let dir: string;
 let tarball: string;

@@ -5,7 +5,7 @@ import { renderReport } from '@pangolin/verify/render';
 import type { Report } from '@pangolin/verify/report';
 import { verifyBundle } from '@pangolin/verify/verify';
 import { checkEgressLog } from '@pangolin/verify/egress-log';
-import { eventsOf, forgeKeys, logOf, resealed, trustOf, type Files } from './forge.ts';
+import { eventsOf, forgeKeys, logOf, resealed, sha, trustOf, type Files } from './forge.ts';
 import { isLower } from './harness.ts';
 import { egressLog, tell } from './story.ts';
 
@@ -42,6 +42,21 @@ test('a whole bundle verifies, and the report says what that means', async () =>
     ['shared-user'],
   );
   assert.equal(report.checks.witnesses.result, 'n/a');
+});
+
+test('what the log says of policies is no more than it says of every attempt', async () => {
+  const policy = Buffer.from('permit(principal, action, resource);');
+  const authz = { verdict: 'allow', principal: 'human:alice', onBehalfOf: 'agent:planner', policy: { sha256: sha(policy) } }; // prettier-ignore
+  const fired = (last: number): Files =>
+    resealed(keys, files, (events) => {
+      for (const event of events.slice(0, last)) if (event.kind === 'item.fired') event.authz = authz;
+    });
+  const withPolicy = (bundle: Files): Files => new Map(bundle).set(`blobs/${sha(policy)}`, policy);
+  const reports = [files, withPolicy(fired(3)), withPolicy(fired(100)), fired(100)].map((each) => verify(each));
+  const said = (await Promise.all(reports)).map(({ verdict, authzTier, blobs }) => [verdict, authzTier, blobs.withheld]); // prettier-ignore
+  assert.deepEqual(said, [['verified', 'none', 1], ['verified', 'partial', 1], ['verified', 'evaluated', 1], ['verified', 'evaluated', 2]]); // prettier-ignore
+  assert.match(renderReport(await verify(fired(100))), /^Authorization: evaluated\. Before every attempt a policy/m);
+  assert.equal((await verify(withPolicy(files))).failure, 'blob');
 });
 
 test('a lean bundle verifies, with everything withheld counted', async () => {

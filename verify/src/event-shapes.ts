@@ -32,7 +32,8 @@ export const inputs = record((key) => INPUT_KEY.test(key), input);
 
 const envelope = { kind: text(20), runId: id, seq: count, at: time, actor };
 const ofItem = { ...envelope, itemId: id };
-const decided = object({ ...ofItem, attempt: count, reason });
+const authz = (verdict: 'allow' | 'deny') =>
+  object({ verdict: literal(verdict), principal: actor, policy: digest, 'onBehalfOf?': actor });
 const pause = object({ ...envelope, 'queue?': id });
 
 const shapes = new Map<string, Check>(
@@ -47,7 +48,7 @@ const shapes = new Map<string, Check>(
       'after?': object({ size: positive, root: hex64, 'note?': digest }),
       engine: object({ name: text(100), version: text(100), 'image?': text(1000) }),
     }),
-    'item.fired': object({ ...ofItem, attempt, dispatch: digest, 'answer?': digest, inputs }),
+    'item.fired': object({ ...ofItem, attempt, dispatch: digest, 'answer?': digest, inputs, 'authz?': authz('allow') }),
     'item.reconciled': object({
       ...ofItem,
       attempt,
@@ -61,8 +62,8 @@ const shapes = new Map<string, Check>(
     }),
     'item.answered': object({ ...ofItem, attempt, answer: digest, reason: literal('Answered', 'InputTimedOut') }),
     'item.retried': object({ ...ofItem, attempt, reason }),
-    'item.skipped': decided,
-    'item.denied': decided,
+    'item.skipped': object({ ...ofItem, attempt: count, reason }),
+    'item.denied': object({ ...ofItem, attempt: count, reason, 'authz?': authz('deny') }),
     'item.decided': object({ ...ofItem, decision: literal('approved', 'rejected'), reason, 'comment?': text(10_000) }),
     'run.extended': object({ ...envelope, 'cause?': id, items: digest }),
     'run.paused': pause,

@@ -52,6 +52,7 @@ function claimLines({
   guarantee,
   timeTier,
   timeBracket,
+  authzTier,
   sealDelayMs,
   heads,
   blobs,
@@ -70,9 +71,16 @@ function claimLines({
           `While the run went on the log committed to it ${plural(heads.count, 'time')}, at most ${formatDuration(heads.longestMs)} apart.`,
         ]
       : []),
+    ...(authzTier === 'n/a' ? [] : [`Authorization: ${authzTier}. ${authorizations[authzTier]}`]),
     ...(item ? [] : [contentLine(blobs, statements)]),
   ];
 }
+
+const authorizations: Readonly<Record<Exclude<Report['authzTier'], 'n/a'>, string>> = {
+  evaluated: 'Before every attempt a policy, which the log names by digest, allowed it; by the word of the operator.',
+  partial: 'The log names a policy that allowed it for some attempts only.',
+  none: 'The log says who asked for the run, by the word of the operator; no policy is named.',
+};
 
 const contentLine = (blobs: Report['blobs'], statements: Report['statements']): string =>
   `Content: ${blobs.withheld} of ${blobs.present + blobs.withheld} blobs and ${statements.withheld} of ` +

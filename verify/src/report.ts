@@ -129,6 +129,11 @@ export interface Report {
   readonly guarantee: 'detect' | 'external-immutable' | 'witnessed';
   readonly timeTier: 'asserted' | 'tsa-attested';
   readonly timeBracket: TimeBracket;
+  /**
+   * Of the attempts that were fired, how many name a policy, pinned by digest, that allowed them: `evaluated` all, `partial` some,
+   * `none` none. Which policy that is, and that it was asked rightly, is the operator's word. `n/a` where nothing was fired or the log could not be read.
+   */
+  readonly authzTier: 'evaluated' | 'partial' | 'none' | 'n/a';
   /** Time stamps of trusted authorities, and cosignatures of witnesses that the trust file names. */
   readonly timestamps: number;
   readonly cosignatures: number;

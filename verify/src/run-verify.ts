@@ -1,22 +1,25 @@
 /** `pangolin verify` and `pangolin-verify`: arguments in, report out, exit code back. With `--log` it is the log that is checked. */
-import { readFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
+import { sha256 } from '@pangolin/contracts/digest';
 import { isPangolinError, messageOf, PangolinError } from '@pangolin/contracts/errors';
 import type { TrustDocument, TrustedAnchor } from '@pangolin/contracts/trust';
 import type { AnchorArchive } from './anchor/anchor.ts';
 import { credentialsOf, openS3Anchor } from './anchor/s3.ts';
+import { readAuditorKey, signSummary, subjectOf, summaryStatement, type Verified } from './attest.ts';
 import { checkLog, type LogReport } from './log/check-log.ts';
 import { openLogCopy } from './log/copy-sources.ts';
 import { logExitCode, renderLogReport } from './log/render.ts';
 import { openBundle, readIfProof } from './readers/open.ts';
 import { renderReport } from './render.ts';
-import { exitCodeOf, type Report } from './report.ts';
+import { exitCodeOf } from './report.ts';
 import { loadTrust, parseTrustFile } from './trust-file.ts';
 import { verifyProof } from './proof/verify-proof.ts';
 import { verifyBundle, type VerifyOptions } from './verify.ts';
 
-const USAGE = `Usage: pangolin-verify BUNDLE [--trust FILE] [--run ID] [--anchor live|off] [-o json]
+const USAGE = `Usage: pangolin-verify BUNDLE [--trust FILE] [--run ID] [--anchor live|off] [--attest KEY [--attest-out FILE]] [-o json]
        pangolin-verify --log DIR [BUNDLE...] --trust FILE [--complete] [--anchor live|off] [-o json]
 
 Checks a bundle of evidence, offline unless you ask for the anchor. BUNDLE is a directory, a tar archive or a
@@ -27,12 +30,17 @@ that these runs are in it, each once, and that no other was deleted. It does not
   --run ID       the run that the bundle has to be of
   --anchor live  also look into the anchors that the trust file names, with the credentials in AWS_ACCESS_KEY_ID,
                  AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN; off is the default
+  --attest KEY   also write what was found as a SLSA Verification Summary Attestation, signed with this key of yours (ECDSA P-256,
+                 PEM): PASSED for exit code 0, FAILED for 1 and 3
+  --attest-out FILE  where to; default verification-summary.sigstore.json. What is there already is not overwritten
   -o json        the report as JSON
   --log DIR      a copy of log/ of the storage; or of the storage, with log/ and runs/
   --complete     the bundles are of every run: an entry that none of them has is of a run that was deleted
 
 Exit codes: 0 verified, 1 failed, 2 bad trust file or usage, 3 below what the trust file requires, 4 incomplete (not sealed, no trust file, a key that it lacks,\nan anchor that does not answer, an entry of the log whose bundle you do not have).
 `;
+
+const SUMMARY_FILE = 'verification-summary.sigstore.json';
 
 /** Where a command writes. */
 export interface Output {
@@ -55,7 +63,9 @@ export async function runVerify(argv: readonly string[], output: Output = proces
       output.stdout(USAGE);
       return 0;
     }
-    const trust = options.trust === undefined ? undefined : await readTrust(options.trust);
+    const policy = options.trust === undefined ? undefined : await readTrustFile(options.trust);
+    const trust = policy && parseTrustFile(policy);
+    const auditor = options.attest === undefined ? undefined : await openAttestation(options.attest, options.attestOut);
     const { bundles, run, live, log } = options;
     const openAnchor = (anchor: TrustedAnchor) => openS3Anchor(anchor, credentialsOf(process.env));
     if (log !== undefined) {
@@ -67,10 +77,14 @@ export async function runVerify(argv: readonly string[], output: Output = proces
       output.stdout(options.json ? `${JSON.stringify(report, null, 2)}\n` : renderLogReport(report) + unlooked);
       return logExitCode(report);
     }
-    const report = await verifyFile(bundles[0]!, trust, {
+    const { report, subject } = await verifyFile(bundles[0]!, trust, {
       ...(run !== undefined && { expectRun: run }),
       ...(live && { openAnchor }),
     });
+    if (auditor && (!trust || report.verdict === 'incomplete' || subject.length === 0))
+      output.stderr('No summary was signed: what was found settles nothing.\n');
+    else if (auditor)
+      await auditor({ report, subject, origin: trust!.origin, policy: sha256(policy!), at: Date.now() });
     output.stdout(options.json ? `${JSON.stringify(report, null, 2)}\n` : renderReport(report));
     return exitCodeOf(report);
   } catch (error) {
@@ -97,16 +111,35 @@ async function checkCopy({ openAnchor, ...copy }: Copy, document: TrustDocument)
   return await checkLog(await openLogCopy({ ...copy, anchors }, trust.origin), trust);
 }
 
-/** The bundle of a run, or the proof of one item. */
-async function verifyFile(path: string, trust: TrustDocument | undefined, options: VerifyOptions): Promise<Report> {
+/** The bundle of a run, or the proof of one item. `subject`: the files that the report is of, where they can be named. */
+async function verifyFile(
+  path: string,
+  trust: TrustDocument | undefined,
+  options: VerifyOptions,
+): Promise<Pick<Verified, 'report' | 'subject'>> {
   const proof = await readIfProof(path);
-  if (proof) return verifyProof(proof, trust, options);
+  if (proof) {
+    const subject = [{ name: basename(path), digest: { sha256: sha256(proof) } }];
+    return { report: await verifyProof(proof, trust, options), subject };
+  }
   const { reader, close } = await openBundle(path);
   try {
-    return await verifyBundle(reader, trust, options);
+    const report = await verifyBundle(reader, trust, options);
+    return { report, subject: await subjectOf(reader) };
   } finally {
     await close();
   }
+}
+
+/** What signs a result and writes it; key and place are looked at before anything is verified. */
+async function openAttestation(keyFile: string, path: string): Promise<(verified: Verified) => Promise<void>> {
+  const pem = await readFile(keyFile).catch((cause: unknown) => {
+    throw new PangolinError('NOT_FOUND', `the key ${keyFile} cannot be read`, { cause });
+  });
+  const key = readAuditorKey(keyFile, pem);
+  const isFree = await stat(path).then(() => false, () => true); // prettier-ignore
+  if (!isFree) throw new PangolinError('CONFLICT', `${path} is there already`, { hint: 'Name another file with --attest-out.' }); // prettier-ignore
+  return async (verified) => writeFile(path, await signSummary(key, summaryStatement(verified)), { flag: 'wx' });
 }
 
 interface Arguments {
@@ -115,6 +148,9 @@ interface Arguments {
   readonly log: string | undefined;
   readonly complete: boolean;
   readonly trust: string | undefined;
+  /** The auditor's key. */
+  readonly attest: string | undefined;
+  readonly attestOut: string;
   readonly run: string | undefined;
   readonly live: boolean;
   readonly json: boolean;
@@ -133,6 +169,8 @@ function readArguments(argv: readonly string[]): Arguments | 'help' {
         anchor: { type: 'string' },
         log: { type: 'string' },
         complete: { type: 'boolean' },
+        attest: { type: 'string' },
+        'attest-out': { type: 'string' },
         output: { type: 'string', short: 'o' },
         help: { type: 'boolean', short: 'h' },
       },
@@ -144,6 +182,10 @@ function readArguments(argv: readonly string[]): Arguments | 'help' {
   if (values.help) return 'help';
   if (values.log === undefined && positionals.length !== 1) throw usage('name one bundle');
   if (values.log === undefined && values.complete) throw usage('--complete goes with --log');
+  if (values.log !== undefined && values.attest !== undefined)
+    throw usage('--attest goes with one bundle, and not with --log');
+  if (values.attest !== undefined && values.trust === undefined)
+    throw usage('--attest goes with --trust, which is the policy that it names');
   if (values.log !== undefined && values.run !== undefined)
     throw usage('--run goes with one bundle, and not with --log');
   if (values.output !== undefined && values.output !== 'json' && values.output !== 'text') {
@@ -156,14 +198,15 @@ function readArguments(argv: readonly string[]): Arguments | 'help' {
     log: values.log,
     complete: values.complete === true,
     trust: values.trust,
+    attest: values.attest,
+    attestOut: values['attest-out'] ?? SUMMARY_FILE,
     run: values.run,
     json: values.output === 'json',
   };
 }
 
-async function readTrust(path: string): Promise<TrustDocument> {
-  const bytes = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
+async function readTrustFile(path: string): Promise<Buffer> {
+  return await readFile(path).catch((cause: NodeJS.ErrnoException) => {
     throw new PangolinError('NOT_FOUND', `the trust file ${path} cannot be read`, { cause });
   });
-  return parseTrustFile(bytes);
 }

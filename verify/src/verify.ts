@@ -119,6 +119,13 @@ export async function runChecks(
 
 const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
+function authzTierOf({ replay, item }: Context): Report['authzTier'] {
+  const fired = replay?.attempts.length ?? item?.attempts.length ?? 0;
+  const authorized = replay?.authorized ?? item?.attempts.filter((each) => each.fired.authz).length ?? 0;
+  if (fired === 0) return 'n/a';
+  return authorized === fired ? 'evaluated' : authorized > 0 ? 'partial' : 'none';
+}
+
 const guarantees = ['detect', 'external-immutable', 'witnessed'];
 
 function report(context: Context, results: Record<CheckId, CheckResult>, failure: Failure | undefined): Report {
@@ -148,6 +155,7 @@ function report(context: Context, results: Record<CheckId, CheckResult>, failure
     guarantee,
     timeTier,
     timeBracket: timeBracket(context, results.history),
+    authzTier: authzTierOf(context),
     timestamps: context.timestamps,
     cosignatures: context.cosignatures.size,
     ...(below.length > 0 && { below }),

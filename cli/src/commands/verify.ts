@@ -16,8 +16,19 @@ export const verify = command({
     },
     ...trustFlags,
     run: { type: 'string', valueHint: 'ID', description: 'The run that the bundle has to be of.' },
+    attest: {
+      type: 'string',
+      valueHint: 'KEY',
+      description:
+        'Also write what was found as a SLSA Verification Summary Attestation, signed with this key of yours (ECDSA P-256, PEM).',
+    },
+    'attest-out': {
+      type: 'string',
+      valueHint: 'FILE',
+      description: 'Where --attest writes to; default verification-summary.sigstore.json. No file is overwritten.',
+    },
   },
-  async run({ bundle, trust, anchor, run }, context) {
+  async run({ bundle, trust, anchor, run, attest, 'attest-out': attestOut }, context) {
     const temporary = await mkdtemp(join(tmpdir(), 'pangolin-trust-'));
     try {
       const file = join(temporary, 'trust.json');
@@ -28,6 +39,8 @@ export const verify = command({
         ...(bytes ? [`--trust=${file}`] : []),
         `--anchor=${anchor}`,
         ...(run === undefined ? [] : [`--run=${run}`]),
+        ...(attest === undefined ? [] : [`--attest=${attest}`]),
+        ...(attestOut === undefined ? [] : [`--attest-out=${attestOut}`]),
         `--output=${context.json ? 'json' : 'text'}`,
         '--',
         bundle,
@@ -45,10 +58,11 @@ async function check(context: Context, argv: readonly string[]): Promise<number>
     stdout: (text) => void report.push(text),
     stderr: (text) => void complaints.push(text),
   });
-  if (complaints.length > 0) {
+  if (exitCode === 2) {
     const [message = '', ...hint] = complaints.join('').trimEnd().split('\n');
     throw new PangolinError('INVALID', message, hint.length === 0 ? {} : { hint: hint.join(' ') });
   }
+  for (const complaint of complaints) context.note(complaint.trimEnd());
   await context.write(Buffer.from(report.join('')));
   return exitCode;
 }

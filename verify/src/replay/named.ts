@@ -11,6 +11,8 @@ export class Named {
   readonly provenances = new DigestMap<Attempt>();
   readonly blobs = new DigestIndex();
   readonly dependencies: DependencyProduct[] = [];
+  /** Attempts that a policy allowed. */
+  authorized = 0;
   readonly #running = new Map<string, Attempt>();
   /** Those that have ended with a question, by item. */
   readonly #asking = new Map<string, Attempt>();
@@ -24,12 +26,19 @@ export class Named {
   }
 
   /** @throws Refusal when another attempt has used its dispatch statement. */
-  fired(where: string, { itemId, attempt: number, seq, dispatch, inputs }: Of<'item.fired'>): void {
+  fired(where: string, { itemId, attempt: number, seq, dispatch, inputs, authz }: Of<'item.fired'>): void {
     const attempt = { itemId, attempt: number, firedLine: seq };
     if (!this.dispatches.add(dispatch.sha256, attempt)) refuse(`${where}: its dispatch statement was used before`);
     this.attempts.push(attempt);
     this.#running.set(itemId, attempt);
     for (const { from, sha256 } of Object.values(inputs)) if (from === 'submission') this.blobs.add(sha256);
+    if (!authz) return;
+    this.authorized++;
+    this.blobs.add(authz.policy.sha256);
+  }
+
+  denied({ authz }: Of<'item.denied'>): void {
+    if (authz) this.blobs.add(authz.policy.sha256);
   }
 
   /** Of the attempt of the item that runs. @throws Refusal when another attempt has used its provenance statement. */

@@ -66,6 +66,7 @@ export class Replay {
         return this.#items.skipped(where, event);
       case 'item.denied':
         this.#items.end(where, event, 'denied');
+        this.#named.denied(event);
         return;
       case 'item.decided':
         return this.#items.decided(where, event);
@@ -137,7 +138,7 @@ export class Replay {
   /** @throws Refusal when there was no event at all. */
   end(): ReplayResult {
     const { planned, counts, size: items } = this.#ledger;
-    const { attempts, dispatches, provenances, blobs, dependencies } = this.#named;
+    const { attempts, authorized, dispatches, provenances, blobs, dependencies } = this.#named;
     const { edges, unconfirmedEdges, closureProblem } = this.#items;
     return {
       submitted: this.#submitted ?? refuse('the log is empty'),
@@ -147,6 +148,7 @@ export class Replay {
       items,
       planned,
       attempts,
+      authorized,
       dispatches,
       provenances,
       blobs,

@@ -39,6 +39,8 @@ export interface ReplayResult {
   readonly counts: Counts;
   readonly items: number;
   readonly attempts: readonly Attempt[];
+  /** How many of them a policy allowed, by the events that fired them. */
+  readonly authorized: number;
   /** Payload digest → the attempt that it is of. */
   readonly dispatches: Pick<DigestMap<Attempt>, 'get' | 'size'>;
   readonly provenances: Pick<DigestMap<Attempt>, 'get' | 'size'>;

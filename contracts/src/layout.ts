@@ -11,6 +11,8 @@ export const LOG = 'log/';
 export const LEASE = 'controller/lease.json';
 /** What a deployment says its own keys are (contracts/trust). */
 export const TRUST = 'controller/trust.json';
+/** The queues as the controller knows them (contracts/queue). */
+export const QUEUES = 'controller/queues.json';
 /** How far the evidence is behind (contracts/evidence-status); there once somebody outside was configured or a seal failed. */
 export const EVIDENCE_STATUS = 'controller/evidence.json';
 

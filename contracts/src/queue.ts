@@ -45,3 +45,10 @@ export interface AdmittedQueue {
   /** As written; each run takes them when it is admitted. */
   readonly defaults?: QueueDefaults;
 }
+
+/** `controller/queues.json`: what the controller knows of queues, the default one among them. By name. */
+export interface QueuesStatus {
+  readonly schema: 'queues/1';
+  /** `pausedBy`: there while it is paused. */
+  readonly queues: readonly (AdmittedQueue & { readonly name: string; readonly pausedBy?: string })[];
+}

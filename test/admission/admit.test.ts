@@ -11,26 +11,17 @@ import type { AdmittedRun } from '@pangolin/contracts/admitted-run';
 import { admit, type AdmitContext, type Admitted } from '@pangolin/controller/admission/admit';
 import { registerThing } from '@pangolin/storage/registry';
 import { createMemoryStore } from '../fakes/memory-store.ts';
+import { admitContext } from './admit-context.ts';
 import { commitFiles, makeRepository, scratch } from './repos.ts';
 
 const dir = scratch();
 let caches = 0;
 
-function fresh(): AdmitContext {
+function fresh(allowLocalPaths = true): AdmitContext {
   const gitCacheDir = join(dir, `cache-${(caches += 1)}`);
-  const store = createMemoryStore();
   const queue = (name: string): AdmittedQueue | undefined => (name === 'default' ? { concurrency: 1 } : undefined);
-  return {
-    store,
-    queue,
-    pinImages: async (items) => [...items],
-    itemsOf: () => 'unknown',
-    inheritedFrom: () => undefined,
-    localBase: dir,
-    allowLocalPaths: true,
-    allowHosts: [],
-    gitCacheDir,
-  };
+  const local = { localBase: dir, allowLocalPaths, gitCacheDir };
+  return { ...admitContext(createMemoryStore(), undefined, local), queue };
 }
 
 const inline = { blocks: [{ kind: 'script', command: 'make' }] };
@@ -227,7 +218,7 @@ test('a registered pipeline whose content is damaged or not valid here is refuse
 
 test('local workspaces are refused where the storage is remote', async () => {
   makeRepository(join(dir, 'local'));
-  const context = { ...fresh(), allowLocalPaths: false };
+  const context = fresh(false);
   const items = [
     { id: 'a', pipeline: inline, workspace: { git: { url: 'local' } } },
     { id: 'b', pipeline: inline, workspace: { path: 'local' } },

@@ -20,8 +20,9 @@ const script = (command: string): object => ({ blocks: [{ kind: 'script', comman
 const bytes = (document: unknown): Buffer => Buffer.from(JSON.stringify(document));
 
 function fresh(): AdmitContext {
-  const context = admitContext(createMemoryStore(), { concurrency: 1, defaults: { priority: 3, queueTimeout: '1h' } });
-  return { ...context, localBase: dir, allowLocalPaths: true, gitCacheDir: join(dir, 'cache') };
+  const queue = { concurrency: 1, defaults: { priority: 3, queueTimeout: '1h' } };
+  const local = { localBase: dir, allowLocalPaths: true, gitCacheDir: join(dir, 'cache') };
+  return admitContext(createMemoryStore(), queue, local);
 }
 
 async function admitted(document: unknown, context: AdmitContext): Promise<AdmittedRun> {

@@ -232,7 +232,7 @@ const good = { subagentShape: 'check', needs: { patch: of('proposal') } };
 const quorumOf = (more: object): object => ({
   quorum: { draft: { approve: 1, reviewers: [good], commit: good, ...more } },
 });
-const gaps: readonly (readonly [string, readonly object[], object, RegExp | undefined])[] = [
+const gaps: (readonly [string, readonly object[], object, RegExp | undefined])[] = [
   ['a quorum without one', [proposed], quorumOf({ revise: { ...plain, subagentShape: 'edit' } }), undefined],
   [
     'a reviewer',
@@ -267,6 +267,27 @@ const gaps: readonly (readonly [string, readonly object[], object, RegExp | unde
     /"g\.check\.1" takes dev\/patch, and "g\.fix\.1" \(count\)[^]*"z" takes dev\/patch, and "g\.fix\.1" \(count\)/,
   ],
 ];
+const MANY = 1000;
+const many = (item: (id: string) => object): object[] => Array.from({ length: MANY }, (_, n) => item(`i${n}`));
+const fixedBy = (fix: object): object => ({ onRed: 'spawn-fix', attempts: 1, replaces: 'patch', fix });
+gaps.push(
+  [
+    'that of the last of many proposals',
+    [...many((id) => ({ ...proposed, id })), { id: 'last', role: 'draft', subagentShape: 'count' }],
+    quorumOf({}),
+    new RegExp(`^EdgeTypeMismatch /items/${MANY}/role `),
+  ],
+  [
+    'that of the last of many gates',
+    [
+      { ...edit, id: 'a' },
+      ...many((id) => ({ id, role: 'gate', subagentShape: 'check', needs: { patch: from('a') } })),
+      { id: 'last', role: 'other', subagentShape: 'check', needs: { patch: from('a') } },
+    ],
+    { pipeline: { gates: { gate: fixedBy(plain), other: fixedBy({ subagentShape: 'count' }) } } },
+    new RegExp(`^EdgeTypeMismatch /items/${MANY + 1}/role `),
+  ],
+);
 for (const [what, items, pattern, expected] of gaps) {
   test(`a gap in what a pattern appends is told when the run is submitted: ${what}`, async () => {
     const told = await problems(items, queueOf(pattern));

@@ -6,6 +6,8 @@ import { test } from 'node:test';
 import { canonicalBytes } from '@pangolin/contracts/canonical';
 import { actorOfSubmission, submissionName } from '@pangolin/contracts/submission';
 import { encodeSegment } from '@pangolin/contracts/ids';
+import { QUEUES } from '@pangolin/contracts/layout';
+import type { QueuesStatus } from '@pangolin/contracts/queue';
 import { openStore } from '@pangolin/storage/open';
 import { registerThing } from '@pangolin/storage/registry';
 import { exampleStorage, pangolin, root, StorageFolder, tempDir } from './harness.ts';
@@ -69,6 +71,43 @@ test('validate holds a file to the shapes of a storage, as admission does', asyn
   assert.deepEqual(await check('other', 'x.sum', { by: 1 }), [2, 'EdgeTypeMismatch /items/1/needs/part']);
   assert.deepEqual(await check('parts', 'x.sum', {}), [2, 'InputSchemaMismatch /items/1/inputs']);
   assert.deepEqual(await check('parts', 'x.smu', {}), [2, 'NotRegistered /items/1/subagentShape']);
+});
+
+test('validate knows the queues of a storage, as admission does', async () => {
+  const storage = new StorageFolder();
+  const store = await openStore(storage.dir);
+  const check = async (spec: object): Promise<readonly [number | null, string, string]> => {
+    const items = [{ id: 'a', role: 'gate', pipeline: { blocks: [{ kind: 'script', command: 'make' }] } }];
+    const input = JSON.stringify({ id: 'r', items, ...spec }, null, 1);
+    const asked = ['--storage', storage.dir, 'orch', 'validate', '-', '-o', 'json'];
+    const { code, stdout, stderr } = await pangolin(asked, { input });
+    const { problems = [] } = JSON.parse(stdout) as { problems?: { code: string; path: string }[] };
+    return [code, problems.map((each) => `${each.code} ${each.path}`).join(), stderr];
+  };
+  const unserved = await check({
+    queue: 'gated',
+    items: [{ id: 'a', pipeline: { blocks: [{ kind: 'script', command: 'x' }] } }],
+  });
+  assert.deepEqual(unserved.slice(0, 2), [0, '']);
+  assert.match(unserved[2], /No controller has served this storage yet/);
+  const fix = { pipeline: 'not.there' };
+  const status: QueuesStatus = {
+    schema: 'queues/1',
+    queues: [
+      { name: 'default', concurrency: 8 },
+      { name: 'gated', concurrency: 1, pattern: { pipeline: { gates: { gate: { onRed: 'advance' } } } } },
+      {
+        name: 'fixed',
+        concurrency: 1,
+        pattern: { pipeline: { gates: { gate: { onRed: 'spawn-fix', attempts: 1, fix } } } },
+      },
+    ],
+  };
+  await store.put(QUEUES, JSON.stringify(status));
+  assert.deepEqual(await check({ queue: 'gated' }), [0, '', '']);
+  assert.deepEqual(await check({}), [2, 'UnknownRole /items/0/role', '']);
+  assert.deepEqual(await check({ queue: 'gate' }), [2, 'UnknownQueue /queue', '']);
+  assert.deepEqual(await check({ queue: 'fixed' }), [2, 'NotRegistered /queue', '']);
 });
 
 test('a pipeline is validated, registered once per content, listed and shown', async () => {

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { specKey } from '@pangolin/contracts/layout';
+import { QUEUES, specKey } from '@pangolin/contracts/layout';
+import type { QueuesStatus } from '@pangolin/contracts/queue';
 import type { AdmittedRun } from '@pangolin/contracts/admitted-run';
 import type { DispatchManifest } from '@pangolin/contracts/task';
 import { blocks, Deployment, outputs, repository, runOf, script, type Status } from './harness.ts';
@@ -283,6 +284,9 @@ test('a queue is declared by a file, a paused one starts nothing, and an unknown
     async () => (await deployment.status('narrow').catch(() => undefined)) !== undefined,
   );
   assert.deepEqual([...new Set(Object.values(phases(await deployment.status('narrow'))))], ['ready']);
+  const { queues } = JSON.parse(readFileSync(join(deployment.storage, QUEUES), 'utf8')) as QueuesStatus;
+  const published = queues.find(({ name }) => name === 'narrow');
+  assert.deepEqual([published?.concurrency, published?.pausedBy], [1, 'service:inbox']);
   assert.equal((await deployment.cli('orch', 'resume', '--queue', 'narrow')).code, 0);
   await poll('the run is sealed', async () => (await deployment.status('narrow')).sealedAt !== undefined);
   await controller.stop();

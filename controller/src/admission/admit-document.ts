@@ -5,21 +5,31 @@ import type { AdmittedItem } from '@pangolin/contracts/admitted-run';
 import type { Admit, AdmitResult } from '../engine/admission.ts';
 import type { ComputeProvider } from '../providers/provider.ts';
 import { admit, admitExtension, type AdmitContext } from './admit.ts';
+import { packWorkspace, type WorkspaceContext } from './workspace.ts';
 
-/** Repeatable. The answer rejects with UNAVAILABLE when the store does not answer. */
-export function admitDocuments(provider: ComputeProvider, base: Omit<AdmitContext, 'pinImages'>): Admit {
-  const context: AdmitContext = { ...base, pinImages: (items) => pinImages(provider, items) };
-  return async (bytes, file) => {
-    const queue = readQueue(bytes, file);
-    if (queue) return queue.ok ? { ok: true, document: { kind: 'Queue', ...queue } } : { ...queue, of: 'Queue' };
-    const schedule = await admitSchedule(bytes, file, context);
-    if (schedule) return schedule;
-    const added = await admitExtension(bytes, file, context);
-    if (added?.ok === false) return { ...added, of: 'Extension' };
-    if (added) return { ok: true, document: { kind: 'Extension', run: added.run, extension: added.extension } };
-    const admitted = await admit(bytes, file, context);
-    return admitted.ok ? { ok: true, document: { kind: 'Run', run: admitted.run } } : { ...admitted, of: 'Run' };
+type Here = Omit<AdmitContext, 'pinImages' | 'packWorkspace'> & WorkspaceContext;
+
+/** As the controller of this machine admits. */
+export function admitDocuments(provider: ComputeProvider, here: Here): Admit {
+  const context: AdmitContext = {
+    ...here,
+    packWorkspace: (workspace) => packWorkspace(workspace, here),
+    pinImages: (items) => pinImages(provider, items),
   };
+  return (bytes, file) => admitDocument(bytes, file, context);
+}
+
+/** Repeatable. @throws PangolinError UNAVAILABLE when the store does not answer. */
+export async function admitDocument(bytes: Uint8Array, file: string, context: AdmitContext): Promise<AdmitResult> {
+  const queue = readQueue(bytes, file);
+  if (queue) return queue.ok ? { ok: true, document: { kind: 'Queue', ...queue } } : { ...queue, of: 'Queue' };
+  const schedule = await admitSchedule(bytes, file, context);
+  if (schedule) return schedule;
+  const added = await admitExtension(bytes, file, context);
+  if (added?.ok === false) return { ...added, of: 'Extension' };
+  if (added) return { ok: true, document: { kind: 'Extension', run: added.run, extension: added.extension } };
+  const admitted = await admit(bytes, file, context);
+  return admitted.ok ? { ok: true, document: { kind: 'Run', run: admitted.run } } : { ...admitted, of: 'Run' };
 }
 
 /** What its runs name has to be there now, and is pinned for each of them when it is due. Undefined when it is no Schedule. */

@@ -11,20 +11,24 @@ import { readRun, type ReadRun } from '@pangolin/contracts/read-run';
 import type { AdmittedItem, AdmittedRun, Extension, Inherited } from '@pangolin/contracts/admitted-run';
 import type { PinnedWorkspace, Workspace } from '@pangolin/contracts/workspace';
 import type { Problem } from '@pangolin/contracts/status';
+import type { ObjectStore } from '@pangolin/storage/object-store';
 import { pinRegistered, tellInto, type Places, type RegisteredPins } from '@pangolin/storage/pins/registered';
 import { checkEdges } from '@pangolin/storage/pins/shape';
 import { ThingPins } from '@pangolin/storage/pins/things';
 import { patternEdges } from './pattern-edges.ts';
 import { admitPattern, checkRoles } from './admit-pattern.ts';
-import { packWorkspace, type PackedWorkspace, type WorkspaceContext } from './workspace.ts';
+import type { PackedWorkspace } from './workspace.ts';
 
-export interface AdmitContext extends WorkspaceContext {
+export interface AdmitContext {
+  readonly store: ObjectStore;
   /** Undefined when there is no such queue. */
   queue(name: string): AdmittedQueue | undefined;
   /** The items of a run that is to be extended; `unknown` while there is no such run. */
   itemsOf(run: string): Existing;
   /** What items of that run have in common. */
   inheritedFrom(run: string): Inherited | undefined;
+  /** Pins a workspace to bytes in cas/. @throws PangolinError UNAVAILABLE when the store does not answer. */
+  packWorkspace(workspace: Workspace): Promise<PackedWorkspace>;
   /** Resolves the images that items name to what the backend knows them as. */
   pinImages(items: readonly AdmittedItem[]): Promise<AdmittedItem[]>;
 }
@@ -49,7 +53,8 @@ export async function admit(bytes: Uint8Array, file: string, context: AdmitConte
   const { run, digest, at, locate } = read;
   const findings: Finding[] = [];
   const queue = context.queue(run.queue);
-  if (!queue) {
+  if (queue) findings.push(...checkRoles(read, queue.pattern));
+  else {
     const hint = 'Leave `queue` out for the default one.';
     findings.push({ path: at.queue, code: 'UnknownQueue', message: `there is no queue ${show(run.queue)}`, hint });
   }
@@ -57,7 +62,6 @@ export async function admit(bytes: Uint8Array, file: string, context: AdmitConte
   const workspaces = new WorkspacePins(context);
   const pinAll = async (normalised: readonly NormalisedItem[], where: Places): Promise<AdmittedItem[]> =>
     await context.pinImages(await pinItems(normalised, where, pins, workspaces, findings));
-  findings.push(...checkRoles(read, queue?.pattern));
   const items = await pinAll(run.items, at);
   if (findings.length === 0) findings.push(...checkEdges(items, at, pins));
   const pinTemplates = (templates: readonly NormalisedItem[], path: string): Promise<AdmittedItem[]> =>
@@ -174,11 +178,11 @@ function admitItem(item: NormalisedItem, pins: RegisteredPins, workspace: Pinned
 
 /** Items with the same workspace share one look at it, so a branch that moves meanwhile is one commit for all of them. */
 class WorkspacePins {
-  readonly #context: WorkspaceContext;
+  readonly #context: AdmitContext;
   readonly #byObject = new Map<Workspace, PackedWorkspace>();
   readonly #byText = new Map<string, PackedWorkspace>();
 
-  constructor(context: WorkspaceContext) {
+  constructor(context: AdmitContext) {
     this.#context = context;
   }
 
@@ -186,7 +190,7 @@ class WorkspacePins {
     const known = this.#byObject.get(workspace);
     if (known) return known;
     const text = canonical(workspace);
-    const packed = this.#byText.get(text) ?? (await packWorkspace(workspace, this.#context));
+    const packed = this.#byText.get(text) ?? (await this.#context.packWorkspace(workspace));
     this.#byText.set(text, packed);
     this.#byObject.set(workspace, packed);
     return packed;

@@ -1,14 +1,17 @@
 /** Edges that a run will grow by its pattern, checked before it does: a gap is told when the run is submitted. */
 import { edgeProblems, type EdgeProblem, type NamedShape } from '@pangolin/contracts/edges';
-import type { Finding } from '@pangolin/contracts/explain';
+import { PROBLEMS_MAX, type Finding } from '@pangolin/contracts/explain';
 import type { AdmittedPattern, AdmittedSplit } from '@pangolin/contracts/pattern';
 import type { ItemPointers } from '@pangolin/contracts/read-items';
 import type { AdmittedItem, Pin } from '@pangolin/contracts/admitted-run';
 import { ofRole, type KnownItem } from '../plan/patterns/growth.ts';
 import { onItemEnd } from '../plan/patterns/patterns.ts';
 
-/** Items with a role that are looked at, each of which costs what the run is long; the edges of others are checked when they grow. */
-const CHECKED_MAX = 200;
+/**
+ * What follows from a gate costs what its chain is long. So many items are looked at for all gates of a run together: every gate of
+ * a run of 3,000 items. The edges behind further gates are checked when they grow; those of other patterns are checked in full.
+ */
+const VISITS_MAX = 10_000_000;
 
 type ShapeOfPin = (pin: Pin | undefined) => NamedShape | undefined;
 
@@ -20,18 +23,23 @@ export function patternEdges(
   shapeOf: ShapeOfPin,
 ): Finding[] {
   if (!pattern) return [];
+  const run = new Imagined(pattern, items);
+  const gatesMax = pattern.kind === 'pipeline' ? VISITS_MAX / items.length : Infinity;
+  const findings: Finding[] = [];
   let checked = 0;
-  return items.flatMap((item, index) => {
-    if (item.role === undefined || checked++ >= CHECKED_MAX) return [];
-    const problems = problemsAfter(item, items, pattern, shapeOf);
+  for (const [index, item] of items.entries()) {
+    if (findings.length >= PROBLEMS_MAX) break;
+    if (item.role === undefined || checked++ >= gatesMax) continue;
+    const problems = problemsAfter(item, run, pattern, shapeOf);
     const distinct = new Map(problems.map(({ key: _, ...refusal }) => [refusal.message, refusal]));
-    return [...distinct.values()].map((refusal) => ({ path: at.own(index, 'role'), ...refusal }));
-  });
+    for (const refusal of distinct.values()) findings.push({ path: at.own(index, 'role'), ...refusal });
+  }
+  return findings;
 }
 
 function problemsAfter(
   item: AdmittedItem,
-  items: readonly AdmittedItem[],
+  run: Imagined,
   pattern: AdmittedPattern,
   shapeOf: ShapeOfPin,
 ): EdgeProblem[] {
@@ -39,11 +47,12 @@ function problemsAfter(
     const split = ofRole(pattern.splits, item.role);
     return split ? splitProblems(item, split, shapeOf) : [];
   }
-  const grown = pattern.kind === 'quorum' ? afterProposal(pattern, item) : afterGate(pattern, item, items);
-  const pins = new Map([...items, ...grown].map(({ id, shape }) => [id, shape]));
+  const grown = pattern.kind === 'quorum' ? afterProposal(run, item) : afterGate(run, item);
+  const pins = new Map(grown.map(({ id, shape }) => [id, shape]));
+  const pinOf = (id: string): Pin | undefined => (pins.has(id) ? pins.get(id) : run.spec(id)?.shape);
   return grown.flatMap((each) => {
     const shape = shapeOf(each.shape);
-    return shape ? edgeProblems(each, shape, (id) => shapeOf(pins.get(id))) : [];
+    return shape ? edgeProblems(each, shape, (id) => shapeOf(pinOf(id))) : [];
   });
 }
 
@@ -67,31 +76,50 @@ function splitProblems(splitter: AdmittedItem, split: AdmittedSplit, shapeOf: Sh
 /** A run in which everything is done and has yielded what it is asked for. */
 class Imagined {
   readonly #pattern: AdmittedPattern;
-  readonly #known = new Map<string, KnownItem>();
+  readonly #items: ReadonlyMap<string, AdmittedItem>;
+  /** What has joined, and what ended in another way. */
+  #since = new Map<string, KnownItem>();
 
-  constructor(pattern: AdmittedPattern) {
+  constructor(pattern: AdmittedPattern, items: readonly AdmittedItem[]) {
     this.#pattern = pattern;
+    this.#items = new Map(items.map((item) => [item.id, item]));
   }
 
-  /** It has ended, and nothing followed. */
-  add(spec: AdmittedItem, red: boolean): KnownItem {
-    const known: KnownItem = { phase: 'done', reason: 'Succeeded', red, spec, yields: () => true };
-    this.#known.set(spec.id, known);
-    return known;
+  /** As it was admitted, and nothing has happened. */
+  again(): void {
+    this.#since = new Map();
+  }
+
+  spec(id: string): AdmittedItem | undefined {
+    return this.#items.get(id);
   }
 
   /** What follows when the item ends, `red` or not. */
   end(spec: AdmittedItem, red: boolean): readonly AdmittedItem[] {
-    const known = this.add(spec, red);
-    const view = { item: (id: string) => this.#known.get(id), join: () => undefined };
-    const decision = onItemEnd(this.#pattern, { ...known, outputs: [] }, view);
+    const ended = known(spec, red);
+    this.#since.set(spec.id, ended);
+    const view = { item: (id: string) => this.#item(id), join: () => undefined };
+    const decision = onItemEnd(this.#pattern, { ...ended, outputs: [] }, view);
     return 'fail' in decision ? [] : decision.items;
+  }
+
+  #item(id: string): KnownItem | undefined {
+    const spec = this.#items.get(id);
+    return this.#since.get(id) ?? (spec && known(spec, false));
   }
 }
 
+const known = (spec: AdmittedItem, red: boolean): KnownItem => ({
+  phase: 'done',
+  reason: 'Succeeded',
+  red,
+  spec,
+  yields: () => true,
+});
+
 /** Its reviews, the commit when they approve, and the revision when they do not, with what follows from that. */
-function afterProposal(pattern: AdmittedPattern, proposal: AdmittedItem): AdmittedItem[] {
-  const run = new Imagined(pattern);
+function afterProposal(run: Imagined, proposal: AdmittedItem): AdmittedItem[] {
+  run.again();
   const round = (
     proposed: AdmittedItem,
   ): { readonly reviews: readonly AdmittedItem[]; readonly next: AdmittedItem[] } => {
@@ -105,9 +133,8 @@ function afterProposal(pattern: AdmittedPattern, proposal: AdmittedItem): Admitt
 }
 
 /** A fix and another check, and the items behind the gate with what the fix has made anew. */
-function afterGate(pattern: AdmittedPattern, gate: AdmittedItem, items: readonly AdmittedItem[]): AdmittedItem[] {
-  const run = new Imagined(pattern);
-  for (const item of items) run.add(item, false);
+function afterGate(run: Imagined, gate: AdmittedItem): AdmittedItem[] {
+  run.again();
   const circle = run.end(gate, true);
   return [...circle, ...circle.flatMap((each) => run.end(each, false))];
 }

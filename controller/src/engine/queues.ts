@@ -37,6 +37,8 @@ export class Queues {
   readonly #fallback: AdmittedQueue;
   readonly #queues = new Map<string, Queue>();
   #starts = 0;
+  /** Counts reloads. */
+  revision = 0;
 
   /** `fallback` is the default queue, until somebody declares one of its name. */
   constructor(state: StateStore, fallback: AdmittedQueue) {
@@ -47,6 +49,7 @@ export class Queues {
 
   /** Reads the declarations again, those of this transaction included. What is counted of each queue stays. */
   reload(): void {
+    this.revision += 1;
     const rows = this.#state.queues();
     if (!rows.some(({ name }) => name === DEFAULTS.queue))
       rows.push({ name: DEFAULTS.queue, spec: null, paused_by: null });

@@ -10,6 +10,7 @@ import { expireDeadlines, observeTasks, settleSeen } from './observe.ts';
 import { Pass } from './pass.ts';
 import { growRuns } from './patterns.ts';
 import { Publisher } from './publish.ts';
+import { QueuePublisher } from './publish-queues.ts';
 import { decideDueSlots, publishSchedules } from './schedules.ts';
 import { completeRuns } from './transitions.ts';
 
@@ -36,6 +37,7 @@ export class Reconciler {
   readonly #seals: Sealing;
   readonly #lease: Held;
   readonly #publisher: Publisher;
+  readonly #queues: QueuePublisher;
   #sealAt = 0;
   #headsAt = 0;
   #sealing: Promise<void> | undefined;
@@ -50,6 +52,7 @@ export class Reconciler {
     this.#seals = sealing;
     this.#lease = lease;
     this.#publisher = new Publisher(this.#engine);
+    this.#queues = new QueuePublisher(this.#engine);
   }
 
   get engine(): Engine {
@@ -106,12 +109,21 @@ export class Reconciler {
 
     const publishMs = await this.#publisher.publish();
     const schedulesMs = (await publishSchedules(this.#engine)) ? Infinity : RETRY_MS;
+    const queuesMs = (await this.#queues.publish()) ? Infinity : RETRY_MS;
     const sealMs = this.#seal();
     const dueMs = (state.nextDue() ?? Infinity) - now();
     const rateMs = this.#engine.memory.queues.nextStartMs(now());
     return Math.max(
       0,
-      Math.min(config.resyncMs, dueMs, schedulesMs, publishMs ?? Infinity, sealMs ?? Infinity, rateMs ?? Infinity),
+      Math.min(
+        config.resyncMs,
+        dueMs,
+        schedulesMs,
+        queuesMs,
+        publishMs ?? Infinity,
+        sealMs ?? Infinity,
+        rateMs ?? Infinity,
+      ),
     );
   }
 
@@ -121,6 +133,7 @@ export class Reconciler {
     return (
       admission.idle &&
       this.#publisher.settled &&
+      this.#queues.settled &&
       !state.hasOpenRuns() &&
       !state.schedules.hasDueSlots() &&
       state.schedules.changed().length === 0

@@ -2,11 +2,12 @@ import { isPangolinError } from '@pangolin/contracts/errors';
 import type { Problem } from '@pangolin/contracts/status';
 import { command } from '../../command.ts';
 import type { Context } from '../../context.ts';
-import { readSpecFile, reportProblems, type SpecFile } from '../../spec-file.ts';
 import { nameOf } from '../../drop.ts';
+import { readSpecFile, reportProblems, type SpecFile } from '../../spec-file.ts';
 
 export const validate = command({
-  description: 'Check a Run, Queue or Schedule file without submitting it; with a storage also what it names there',
+  description:
+    'Check a Run, Queue or Schedule file without submitting it; with a storage also what it names there, and its queue',
   args: { file: { type: 'positional', description: 'YAML or JSON, `-` for standard input.' } },
   async run({ file }, context) {
     const { readDocument } = await import('../../document.ts');
@@ -29,9 +30,11 @@ export const validate = command({
 
 /** Nothing when there is no storage, or none that answers: the file may be checked where it is written. */
 async function inStorage(context: Context, spec: SpecFile): Promise<readonly Problem[]> {
-  const { registeredProblems } = await import('../../read/registered.ts');
+  const { admissionProblems } = await import('../../read/admission-problems.ts');
   try {
-    return await registeredProblems(spec, await context.open());
+    const found = await admissionProblems(spec, await context.open());
+    if (!found.knowsQueues) context.note('No controller has served this storage yet: its queues are not known.');
+    return found.problems;
   } catch (error) {
     if (!isPangolinError(error) || !['NOT_FOUND', 'UNAVAILABLE', 'DENIED'].includes(error.code)) throw error;
     context.note(`What it names was not checked: ${error.message}.`);

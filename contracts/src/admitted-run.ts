@@ -45,6 +45,12 @@ export const pins = {
 const Pins = Type.Object(pins);
 export type Pins = Frozen<Static<typeof Pins>>;
 
+/** What the backend knew an image as at admission. */
+export interface PinnedImage {
+  readonly ref: string;
+  readonly id?: string;
+}
+
 export interface AdmittedItem extends Pins {
   readonly id: string;
   /** `approval` waits for a person and runs nothing. */
@@ -68,8 +74,7 @@ export interface AdmittedItem extends Pins {
   readonly workspace?: PinnedWorkspace;
   readonly params?: Readonly<Record<string, unknown>>;
   readonly image?: string;
-  /** What the backend knew the image as at admission. */
-  readonly pinnedImage?: { readonly ref: string; readonly id?: string };
+  readonly pinnedImage?: PinnedImage;
   readonly cpuMillis?: number;
   readonly memoryBytes?: number;
   readonly network?: Static<typeof Network>;
@@ -134,6 +139,8 @@ export interface Inherited {
   readonly workspace?: PinnedWorkspace;
   /** Whatever the run has named of the registry. The same name is the same thing later. */
   readonly pins: readonly (Pin & { readonly kind: ThingKind })[];
+  /** Whatever the run has named, and that of its backend, which has no name here. */
+  readonly images: readonly { readonly image?: string; readonly pinned: PinnedImage }[];
 }
 
 /** What was appended to a run, canonical JSON in cas/; `run.extended` names its digest. */

@@ -18,7 +18,7 @@ export const admitContext = (
   packWorkspace(workspace) {
     return packWorkspace(workspace, { store: this.store, allowHosts: [], ...local });
   },
-  pinImages: async (items) => [...items],
+  resolveImage: async () => undefined,
   itemsOf: () => 'unknown',
   inheritedFrom: () => undefined,
 });

@@ -45,15 +45,27 @@ async function joined(run: AdmittedRun, spec: object, context: AdmitContext): Pr
 }
 
 test('items that join later have the defaults and the workspace of the run, as they were when it was admitted', async () => {
-  const context = fresh();
+  let built = 0;
+  const context: AdmitContext = {
+    ...fresh(),
+    resolveImage: async (image = 'worker') => ({ ref: image, id: `sha256:${(built += 1)}` }),
+  };
   await registerThing(context.store, 'pipeline', 'x.old', canonicalBytes(script('old')), 'human:ada', 0);
   const run = await admitted(
     {
       id: 'r',
       openEnded: true,
       workspace: { git: { url: repository } },
-      defaults: { pipeline: 'x.old', timeout: '7m', retry: { maxAttempts: 4, backoff: { initial: '2s' } } },
-      items: [{ id: 'own', pipeline: script('own'), workspace: { git: { url: repository } } }, { id: 'first' }],
+      defaults: {
+        pipeline: 'x.old',
+        image: 'tool',
+        timeout: '7m',
+        retry: { maxAttempts: 4, backoff: { initial: '2s' } },
+      },
+      items: [
+        { id: 'own', image: 'other', pipeline: script('own'), workspace: { git: { url: repository } } },
+        { id: 'first' },
+      ],
     },
     context,
   );
@@ -62,12 +74,21 @@ test('items that join later have the defaults and the workspace of the run, as t
   commitFiles(repository, { a: '2' });
 
   const first = run.items[1]!;
-  const [same, other] = await joined(
+  const [same, other, named] = await joined(
     run,
-    { items: [{ id: 'same' }, { id: 'other', pipeline: 'x.new', retry: { backoff: { initial: '3s' } } }] },
+    {
+      items: [
+        { id: 'same' },
+        { id: 'other', image: 'new', pipeline: 'x.new', retry: { backoff: { initial: '3s' } } },
+        { id: 'named', image: 'other' },
+      ],
+    },
     context,
   );
   assert.deepEqual({ ...same, id: 'first' }, first);
+  assert.deepEqual(first.pinnedImage, { ref: 'tool', id: 'sha256:2' });
+  assert.deepEqual(named!.pinnedImage, run.items[0]!.pinnedImage);
+  assert.deepEqual([other!.pinnedImage?.ref, built], ['new', 4], 'only what the run does not know is looked up');
   assert.deepEqual([first.priority, first.queueTimeoutMs, first.timeoutMs], [3, 3_600_000, 420_000]);
   assert.equal(other!.pipeline!.sha256, sha256(canonicalBytes(script('new'))));
   assert.deepEqual([other!.retry.maxAttempts, other!.retry.initialMs], [4, 3000]);

@@ -27,7 +27,7 @@ export async function admissionProblems(
     store,
     queue: (queue) => (published ? queues.get(queue) : ANY_QUEUE),
     packWorkspace: async () => ({ ok: true, workspace: UNSEEN }),
-    pinImages: async (items) => [...items],
+    resolveImage: async () => undefined,
     itemsOf: () => 'unknown',
     inheritedFrom: () => undefined,
   });

@@ -1,20 +1,19 @@
 /** What a file under inbox/ can be, told apart and admitted: a Queue, a Schedule, an Extension, or else a Run. */
 import { readQueue } from '@pangolin/contracts/read-queue';
 import { readSchedule, scheduledRun } from '@pangolin/contracts/read-schedule';
-import type { AdmittedItem } from '@pangolin/contracts/admitted-run';
 import type { Admit, AdmitResult } from '../engine/admission.ts';
 import type { ComputeProvider } from '../providers/provider.ts';
 import { admit, admitExtension, type AdmitContext } from './admit.ts';
 import { packWorkspace, type WorkspaceContext } from './workspace.ts';
 
-type Here = Omit<AdmitContext, 'pinImages' | 'packWorkspace'> & WorkspaceContext;
+type Here = Omit<AdmitContext, 'resolveImage' | 'packWorkspace'> & WorkspaceContext;
 
 /** As the controller of this machine admits. */
 export function admitDocuments(provider: ComputeProvider, here: Here): Admit {
   const context: AdmitContext = {
     ...here,
     packWorkspace: (workspace) => packWorkspace(workspace, here),
-    pinImages: (items) => pinImages(provider, items),
+    resolveImage: (image) => provider.resolveImage(image).catch(() => undefined),
   };
   return (bytes, file) => admitDocument(bytes, file, context);
 }
@@ -40,19 +39,4 @@ async function admitSchedule(bytes: Uint8Array, file: string, context: AdmitCont
   const run = await admit(scheduledRun(read.name, read.schedule, 0), file, context);
   if (!run.ok) return { ok: false, of: 'Schedule', problems: relocate(run.problems) };
   return { ok: true, document: { kind: 'Schedule', ...declaration } };
-}
-
-/**
- * Resolves every image that items name, once (law 7). One that the backend cannot resolve now is left to the dispatch,
- * which records what it found then: an engine that is down is no reason to refuse a run.
- */
-async function pinImages(provider: ComputeProvider, items: readonly AdmittedItem[]): Promise<AdmittedItem[]> {
-  const images = new Map<string | undefined, Awaited<ReturnType<ComputeProvider['resolveImage']>>>();
-  for (const { image } of items) {
-    if (!images.has(image)) images.set(image, await provider.resolveImage(image).catch(() => undefined));
-  }
-  return items.map((item) => {
-    const pinnedImage = images.get(item.image);
-    return pinnedImage && item.executor === 'dispatch' ? { ...item, pinnedImage } : item;
-  });
 }

@@ -17,6 +17,7 @@ import { checkEdges } from '@pangolin/storage/pins/shape';
 import { ThingPins } from '@pangolin/storage/pins/things';
 import { patternEdges } from './pattern-edges.ts';
 import { admitPattern, checkRoles } from './admit-pattern.ts';
+import { ImagePins, type ResolveImage } from './image-pins.ts';
 import type { PackedWorkspace } from './workspace.ts';
 
 export interface AdmitContext {
@@ -29,8 +30,11 @@ export interface AdmitContext {
   inheritedFrom(run: string): Inherited | undefined;
   /** Pins a workspace to bytes in cas/. @throws PangolinError UNAVAILABLE when the store does not answer. */
   packWorkspace(workspace: Workspace): Promise<PackedWorkspace>;
-  /** Resolves the images that items name to what the backend knows them as. */
-  pinImages(items: readonly AdmittedItem[]): Promise<AdmittedItem[]>;
+  /**
+   * What the backend knows an image as, its own without a name. Undefined when it cannot tell now: then the dispatch records what
+   * it finds, because an engine that is down is no reason to refuse a run.
+   */
+  readonly resolveImage: ResolveImage;
 }
 
 export type Admitted =
@@ -60,8 +64,9 @@ export async function admit(bytes: Uint8Array, file: string, context: AdmitConte
   }
   const pins = new ThingPins(context.store);
   const workspaces = new WorkspacePins(context);
+  const images = new ImagePins(context.resolveImage);
   const pinAll = async (normalised: readonly NormalisedItem[], where: Places): Promise<AdmittedItem[]> =>
-    await context.pinImages(await pinItems(normalised, where, pins, workspaces, findings));
+    await images.pin(await pinItems(normalised, where, pins, workspaces, findings));
   const items = await pinAll(run.items, at);
   if (findings.length === 0) findings.push(...checkEdges(items, at, pins));
   const pinTemplates = (templates: readonly NormalisedItem[], path: string): Promise<AdmittedItem[]> =>
@@ -72,7 +77,8 @@ export async function admit(bytes: Uint8Array, file: string, context: AdmitConte
       : { items };
   if (findings.length === 0 && 'pattern' in planned)
     findings.push(...patternEdges(items, planned.pattern, at, (pin) => pins.shapeOf(pin)));
-  const inherited = run.openEnded && findings.length === 0 && (await inheritedOf(read, pins, workspaces, findings));
+  const inherited =
+    run.openEnded && findings.length === 0 && (await inheritedOf(read, { pins, workspaces, images }, findings));
   if (findings.length > 0) return { ok: false, run: run.id, problems: located(findings, file, locate) };
   const admitted: AdmittedRun = {
     schema: 'admitted-run/1',
@@ -92,8 +98,11 @@ export async function admit(bytes: Uint8Array, file: string, context: AdmitConte
 /** What an Extension takes over is pinned with the run, also where none of its own items has it. */
 async function inheritedOf(
   { common, template, at }: Extract<ReadRun, { ok: true }>,
-  pins: ThingPins,
-  workspaces: WorkspacePins,
+  {
+    pins,
+    workspaces,
+    images,
+  }: { readonly pins: ThingPins; readonly workspaces: WorkspacePins; readonly images: ImagePins },
   findings: Finding[],
 ): Promise<Inherited> {
   const { workspace: ofDefaults, ...defaults } = common.defaults ?? {};
@@ -103,10 +112,12 @@ async function inheritedOf(
   // An item with nothing of its own. What it lacks to be whole, those that join will have.
   const blank = template({}, []);
   if (blank) await pinItems([blank], { item: () => '', own: () => '', template: true }, pins, workspaces, []);
+  for (const image of [undefined, defaults.image]) await images.of(image);
   return {
     ...(Object.keys(defaults).length > 0 && { defaults }),
     ...(workspace?.ok && { workspace: workspace.workspace }),
     pins: pins.named(),
+    images: images.named(),
   };
 }
 
@@ -134,7 +145,8 @@ export async function admitExtension(
   const inherited = context.inheritedFrom(read.run);
   const pins = new ThingPins(context.store, inherited?.pins);
   const pinned = await pinItems(read.items, read.at, pins, new WorkspacePins(context), findings);
-  const items = await context.pinImages(pinned.map((item) => inWorkspace(item, inherited)));
+  const images = new ImagePins(context.resolveImage, inherited?.images);
+  const items = await images.pin(pinned.map((item) => inWorkspace(item, inherited)));
   if (findings.length === 0) findings.push(...checkEdges(items, read.at, pins));
   if (findings.length > 0) return { ok: false, run: read.run, problems: located(findings, file, read.locate) };
   return { ok: true, run: read.run, extension: { schema: 'extension/1', items, pipelines: pins.sorted() } };

@@ -50,6 +50,7 @@ const cuts = {
   'the list of hosts': [[/(?<=^function isAllowed\([^)]*\) \{)/gm, 1, ' return true;']],
   'the name in a handshake': [[/(?<=^function cutFor\([^\n]*\) \{)/gm, 1, ' return undefined;']],
   'the Host of a request': [[/named !== null && named\.host === url\?\.host \? url : void 0/g, 1, 'url']],
+  'the memory of names': [[/if \(known !== void 0\) return known;/g, 1, '']],
   'internal addresses': [[/(?<=^function isInternal\([^)]*\) \{)/gm, 1, ' return false;']],
 } satisfies Readonly<Record<string, readonly Cut[]>>;
 
@@ -90,6 +91,18 @@ export function weakenedImage(): string {
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
+}
+
+/** The image with a variable in the environment of its programs, the egress proxy among them. */
+export function withVariable(base: string, variable: string): string {
+  const image = `${base}-env-${process.pid}`;
+  const input = `FROM ${base}\nENV ${variable}\n`;
+  execFileSync('docker', ['build', '-q', '--force-rm', '-t', image, '-'], {
+    env: { ...process.env, DOCKER_BUILDKIT: '0' },
+    stdio: ['pipe', 'ignore', 'pipe'],
+    input,
+  });
+  return image;
 }
 
 export const removeImage = (image: string): void => void docker('rmi', '-f', image);

@@ -17,7 +17,8 @@ import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseCanonical } from '@pangolin/contracts/canonical';
 import type { Envelope } from '@pangolin/contracts/dsse';
-import { attemptPrefix, eventsKey, receiptKey, statementsKey } from '@pangolin/contracts/layout';
+import type { EgressLine } from '@pangolin/contracts/egress';
+import { attemptPrefix, casKey, eventsKey, receiptKey, statementsKey } from '@pangolin/contracts/layout';
 import type { LogLine, Output } from '@pangolin/contracts/output';
 import type { RunEvent } from '@pangolin/contracts/run-log';
 import { predicateTypes, type Statement } from '@pangolin/contracts/statement';
@@ -274,6 +275,17 @@ export class Deployment {
       .filter(({ stream }) => stream !== 'worker')
       .map(({ line }) => line)
       .join('\n');
+  }
+
+  /** What the proxy of an item's last attempt wrote, as it is sealed. */
+  egress(run: string, item: string): readonly EgressLine[] {
+    const end = this.events(run).findLast((event) => event.kind === 'item.reconciled' && event.itemId === item);
+    assert.ok(end?.kind === 'item.reconciled' && end.egress, 'the event that ends the attempt names its egress log');
+    const text = readFileSync(join(this.storage, casKey(end.egress.sha256)), 'utf8');
+    return text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as EgressLine);
   }
 
   /** Exports the run's bundle and has the shipped verifier check it. Answers the bundle's path. */

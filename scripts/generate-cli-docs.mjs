@@ -42,6 +42,7 @@ document a line. An error is \`{"error": {"code", "message", "hint"?, "details"?
 | \`orch validate\`; \`validate\` and \`register\` of what is registered | \`{ok: true, …}\` or \`{ok: false, problems: Problem[]}\`; \`submit\` prints the latter for a file that it does not drop |
 | \`orch status\` | \`{runs: RunStatus[], receipts?: Receipt[]}\` |
 | \`orch status RUN\` | \`RunStatus\` with \`items: ItemStatus[]\` |
+| \`orch status RUN/ITEM\` | \`ItemStatus\` with \`blocks: [{index, id?, kind, status, reason?, exitCode?, durationMs?, usage?}]\`, \`secrets?: [{ref, variable, as, blocks}]\`, \`destinations?: [{host, port, allowed, sent, received, refused: {REASON: n}}]\` and \`asserted?: {summary?, output?, intents?, signals?}\` |
 | \`orch watch\` | lines \`{type: "item", run, …ItemStatus}\` and \`{type: "run", …RunStatus}\` |
 | \`orch logs\` | lines \`{item, attempt, t, block?, stream, line}\` |
 | \`orch patch\` | \`{run, item, sha256, size, partial, base64}\`, with \`--apply\` \`applied\` in place of \`base64\` |

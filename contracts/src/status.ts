@@ -116,6 +116,9 @@ export const ItemStatus = Type.Object(
     result: Type.Optional(
       Type.String({ pattern: '^[0-9a-f]{64}$', description: 'Of the output.json that was accepted; cas/ has it.' }),
     ),
+    egress: Type.Optional(
+      Type.String({ pattern: '^[0-9a-f]{64}$', description: 'Of the egress log of the last attempt; cas/ has it.' }),
+    ),
     patch: Type.Optional(ProductRef),
     outputs: Type.Optional(EveryKey(ProductRef)),
   },

@@ -161,7 +161,13 @@ describe('Claude Code on docker', { skip: await skip() }, () => {
     assert.match(deployment.printed('run', 'fix'), /^model variables: 0$/m);
   });
 
-  test('what it used is in the result, as its own words', () => {
+  test('what it used is in the result, as its own words, and the command says it', async () => {
+    const { stdout } = await deployment.cli('orch', 'status', 'run/fix');
+    assert.match(
+      stdout,
+      /^block 0 \(agent\): succeeded in .*; says: .*, 4 turns, 400 tokens in, 80 tokens out, .* USD$/m,
+    );
+    assert.match(stdout, /^secret [\w/-]+: ANTHROPIC_API_KEY of block 0$/m);
     const usage = deployment.output('run', 'fix').blocks[0]?.usage;
     const { model: name, costUsd, ...counts } = usage ?? { runtime: '' };
     assert.deepEqual(counts, {

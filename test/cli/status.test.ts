@@ -5,7 +5,7 @@ import { appendFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { attemptFile, attemptPrefix, receiptKey } from '@pangolin/contracts/layout';
+import { attemptFile, attemptPrefix, receiptKey, specKey } from '@pangolin/contracts/layout';
 import { openStore } from '@pangolin/storage/open';
 import { awaitRun } from '../../cli/src/read/admitted.ts';
 import { renderRun } from '../../cli/src/render/run.ts';
@@ -50,6 +50,83 @@ test('one run is shown with its items, and says what to do about those that did 
   assert.match(stdout, /^ExitNonZero: A gate block exited non-zero/m);
   assert.match(stdout, /^DependencyFailed: /m);
   assert.match(stdout, /^Next:\n {2}pangolin orch logs bad\/broken\n {2}pangolin orch retry bad /m);
+});
+
+test('one item is shown with what it used, reached, was given and says', async () => {
+  const storage = new StorageFolder();
+  const usage = {
+    runtime: 'claude-code',
+    model: 'm-1',
+    turns: 3,
+    inputTokens: 1200,
+    outputTokens: 40,
+    costUsd: '0.0123',
+  };
+  const output = {
+    blocks: [
+      { index: 0, kind: 'agent', status: 'succeeded', durationMs: 2000, usage },
+      { index: 1, id: 'lint', kind: 'script', status: 'failed', reason: 'ExitNonZero', exitCode: 3, durationMs: 10 },
+      { index: 2, kind: 'capture', status: 'skipped' },
+    ],
+    asserted: { intents: [{ kind: 'dev.open-pr' }], signals: [{ name: 'coverage', value: 0.9 }] },
+  };
+  const web = { host: 'a.test', port: 443 };
+  const egress = [
+    { event: 'allowed', connection: 1, method: 'CONNECT', ...web, address: '1.1.1.1' },
+    { event: 'refused', connection: 2, method: 'GET', host: 'b.test', port: 80, reason: 'NotAllowed' },
+    { event: 'allowed', connection: 3, method: 'CONNECT', ...web, address: '1.1.1.1' },
+    { event: 'closed', connection: 3, sent: 5, received: 0, reason: 'NameMismatch' },
+    { event: 'refused', connection: 4, method: 'GET', host: 'b.test', port: 80, reason: 'NotAllowed' },
+    { event: 'closed', connection: 1, sent: 10, received: 900 },
+  ];
+  const bundle = storage.product(JSON.stringify({ values: { A: 'b' }, secrets: { KEY: { ref: 'model' } } }));
+  const secrets = { KEY: { ref: 'lint-key', as: 'file' }, TOKEN: { ref: 'npm' } };
+  const blocks = [
+    { kind: 'agent' },
+    { kind: 'script', id: 'lint', command: 'x', secrets },
+    { kind: 'capture', what: 'patch' },
+  ];
+  const env = [{ ref: 'model', sha256: bundle.sha256 }];
+  storage.put(
+    specKey('r'),
+    JSON.stringify({ pipelines: { p: { blocks } }, items: [{ id: 'fix', pipeline: { sha256: 'p' }, env }] }),
+  );
+  storage.run('r', { ...SEALED, phase: 'failed' }, [
+    {
+      ...{ id: 'fix', phase: 'failed', reason: 'ExitNonZero', attempts: 1 },
+      result: storage.product(JSON.stringify(output)).sha256,
+      egress: storage.product(egress.map((line) => `${JSON.stringify(line)}\n`).join('') + '{"half').sha256,
+    },
+  ]);
+  const { stdout } = await at(storage, 'orch', 'status', 'r/fix');
+  assert.match(
+    stdout,
+    /^block 0 \(agent\): succeeded in 2\.0s; says: m-1, 3 turns, 1200 tokens in, 40 tokens out, 0\.0123 USD$/m,
+  );
+  assert.match(
+    stdout,
+    /^block lint \(script\): failed \(ExitNonZero, exit code 3\) in 10ms\nblock 2 \(capture\): skipped$/m,
+  );
+  assert.match(
+    stdout,
+    /^secret model: KEY of block 0\nsecret lint-key: KEY \(a file\) of block lint\nsecret npm: TOKEN of block lint$/m,
+  );
+  assert.match(
+    stdout,
+    /^network a\.test:443: reached 2 times, 15 bytes sent, 900 received; refused once: NameMismatch$/m,
+  );
+  assert.match(stdout, /^network b\.test:80: refused 2 times: NotAllowed$/m);
+  assert.match(stdout, /^intent dev\.open-pr:\nsignal coverage: 0\.9$/m);
+  const json = JSON.parse((await at(storage, 'orch', 'status', 'r/fix', '-o', 'json')).stdout) as Record<
+    string,
+    unknown
+  >;
+  assert.deepEqual(json['destinations'], [
+    { ...web, allowed: 2, sent: 15, received: 900, refused: { NameMismatch: 1 } },
+    { host: 'b.test', port: 80, allowed: 0, sent: 0, received: 0, refused: { NotAllowed: 2 } },
+  ]);
+  assert.deepEqual((json['secrets'] as unknown[])[0], { ref: 'model', variable: 'KEY', as: 'env', blocks: ['0'] });
+  assert.deepEqual([json['blocks'], json['asserted']], [output.blocks, output.asserted]);
 });
 
 test('of many items the causes of a failure are shown first, and --failed shows nothing else', async () => {

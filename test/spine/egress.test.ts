@@ -77,7 +77,7 @@ describe('an allow-list on docker', { skip: await dockerSkip() }, () => {
   let deployment: Deployment;
   let server: string;
   let found: Map<string, string>;
-  let lines: EgressLine[];
+  let lines: readonly EgressLine[];
 
   before(async () => {
     deployment = new Deployment('docker');
@@ -121,12 +121,7 @@ describe('an allow-list on docker', { skip: await dockerSkip() }, () => {
         .split('\n')
         .map((line) => line.split(/=(.*)/s).slice(0, 2) as [string, string]),
     );
-    const end = deployment.events('run').find((event) => event.kind === 'item.reconciled' && event.itemId === 'probe');
-    assert.ok(end?.kind === 'item.reconciled' && end.egress, 'the event that ends the attempt names its egress log');
-    lines = readFileSync(join(deployment.storage, casKey(end.egress.sha256)), 'utf8')
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line) as EgressLine);
+    lines = deployment.egress('run', 'probe');
   });
   after(async () => {
     await deployment?.dispose();
@@ -188,6 +183,14 @@ describe('an allow-list on docker', { skip: await dockerSkip() }, () => {
     const cuts = lines.flatMap((line) => (line.event === 'closed' && line.reason ? [line.reason] : []));
     assert.deepEqual(cuts.sort(), ['NameMismatch', 'NotTls']);
     assert.equal(lines.at(-1)?.event, 'end');
+  });
+
+  test('the command says what an item tried to reach', async () => {
+    const { stdout } = await deployment.cli('orch', 'status', 'run/probe');
+    assert.match(stdout, /^network web\.test:8080: reached \d times, \d+ bytes sent, \d+ received$/m);
+    assert.match(stdout, /^network web\.test:8443: reached .*; refused once: NameMismatch; refused once: NotTls$/m);
+    assert.match(stdout, /^network other\.test:8080: refused once: NotAllowed$/m);
+    assert.doesNotMatch((await deployment.cli('orch', 'status', 'run/closed')).stdout, /^network /m);
   });
 
   test('an item that allows an internal address outright is refused, and one without an allow-list gets no proxy', async () => {

@@ -114,6 +114,13 @@ describe('secrets on docker', { skip: await dockerSkip() }, () => {
     assert.equal(deployment.output('run', 'prints').asserted?.summary, 'used [secret registry/token]');
   });
 
+  test('the command says which block was granted what, by name', async () => {
+    const { stdout } = await deployment.cli('orch', 'status', 'run/prints');
+    assert.match(stdout, /^secret registry\/token: TOKEN of block/m);
+    assert.match(stdout, /^secret deploy-key: \w+ \(a file\) of block/m);
+    for (const value of [TOKEN, KEY]) assert.ok(!stdout.includes(value), stdout);
+  });
+
   test('the manifest names what is granted', () => {
     const manifests = deployment.predicates('run', 'dispatch') as { itemId: string; secrets?: string[] }[];
     assert.deepEqual(manifests.find(({ itemId }) => itemId === 'prints')?.secrets, ['deploy-key', 'registry/token']);

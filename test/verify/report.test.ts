@@ -34,7 +34,10 @@ test('a whole bundle verifies, and the report says what that means', async () =>
   assert.deepEqual(report.blobs, { present: 17, withheld: 1 });
   assert.deepEqual(report.run?.counts, { done: 2, failed: 1, skipped: 1, cancelled: 0, denied: 0 });
   const agents = report.facts.filter(({ observer }) => observer === 'agent').map(({ statement }) => statement);
-  assert.match(agents.join('\n'), /turns, tokens and cost of 4 agent blocks[^]*4 intents and 4 signals/);
+  assert.match(
+    agents.join('\n'),
+    /turns, tokens and cost of 4 agent blocks are .* 8 turns, 120 tokens in, 0 out, 0\.042 US dollars in all\.[^]*4 intents and 4 signals/,
+  );
   assert.ok(report.facts.some(({ statement }) => /^In 4 results .* found no way into the worker/.test(statement)));
   assert.deepEqual(new Set(report.facts.map(({ observer }) => observer)), new Set(['controller', 'worker', 'agent']));
   assert.deepEqual(

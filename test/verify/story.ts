@@ -183,7 +183,14 @@ export function tell(
           startedAt: '2026-03-01T10:00:00.000Z',
           finishedAt: '2026-03-01T10:00:00.500Z',
           sandbox: { user: 'separate' },
-          blocks: [{ index: 0, kind: 'agent', status: 'succeeded', usage: { runtime: 'claude-code', turns: 2 } }],
+          blocks: [
+            {
+              index: 0,
+              kind: 'agent',
+              status: 'succeeded',
+              usage: { runtime: 'claude-code', turns: 2, inputTokens: 30, costUsd: '0.0105' },
+            },
+          ],
           products: {
             ...(products.patch !== undefined && { patch: of('patch', products.patch) }),
             outputs: Object.fromEntries(

@@ -3,7 +3,7 @@ import { plural } from './checks/check.ts';
 import type { Context } from './context.ts';
 import type { Attempt, ReplayResult } from './replay/result.ts';
 import { quote } from './refusal.ts';
-import type { WorkerResult } from './result.ts';
+import type { Used, WorkerResult } from './result.ts';
 import type { DispatchStatement } from './statements.ts';
 import { canonical } from '@pangolin/contracts/canonical';
 
@@ -40,9 +40,12 @@ export function describe(
       'worker',
       `In ${plural(guarded, 'result')} a process started as blocks are found no way into the worker first.`,
     );
-  const usages = results.reduce((sum, result) => sum + result.usages, 0);
-  if (usages > 0)
-    fact('agent', `Model, turns, tokens and cost of ${plural(usages, 'agent block')} are the words of the agents.`);
+  const usages = results.flatMap((result) => result.usages);
+  if (usages.length > 0)
+    fact(
+      'agent',
+      `Model, turns, tokens and cost of ${plural(usages.length, 'agent block')} are the words of the agents: ${sumsOf(usages)} in all.`,
+    );
   const said = results.flatMap(({ asserted }) => asserted ?? []);
   if (said.length > 0) {
     const total = (lists: readonly (readonly unknown[] | undefined)[]): number =>
@@ -63,6 +66,23 @@ export function describe(
     );
   }
   sandboxFindings(context, [...dispatches.values()]);
+}
+
+/** Whatever is not a number or an amount was said by nobody. */
+function sumsOf(usages: readonly Used[]): string {
+  const sum = (of: (used: Used) => unknown): number =>
+    usages.map(of).reduce<number>((all, n) => all + (Number.isSafeInteger(n) ? (n as number) : 0), 0);
+  // In billionths of a dollar, so that no cent is lost in the adding.
+  const nanos = usages.reduce((all, { costUsd }) => {
+    const [, whole, part = ''] = /^(\d{1,9})(?:\.(\d{1,9}))?$/.exec(typeof costUsd === 'string' ? costUsd : '') ?? [];
+    return whole === undefined ? all : all + BigInt(whole + part.padEnd(9, '0'));
+  }, 0n);
+  const digits = nanos.toString().padStart(10, '0');
+  const cost = `${digits.slice(0, -9)}.${digits.slice(-9)}`.replace(/\.?0+$/, '');
+  return `${plural(
+    sum(({ turns }) => turns),
+    'turn',
+  )}, ${sum(({ inputTokens }) => inputTokens)} tokens in, ${sum(({ outputTokens }) => outputTokens)} out, ${cost} US dollars`;
 }
 
 function sandboxFindings(context: Context, dispatches: readonly DispatchStatement[]): void {

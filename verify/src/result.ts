@@ -20,12 +20,20 @@ export interface WorkerResult {
   /** What the blocks say of their own work. */
   readonly asserted?: Asserted;
   readonly blocks: number;
-  /** Blocks whose agents say what they used. */
-  readonly usages: number;
+  /** What agents of its blocks say that they used, a block each. */
+  readonly usages: readonly Used[];
   /** The worker says that it saw blocks being kept out of it. */
   readonly guarded: boolean;
   /** What its blocks ask, where they do. */
   readonly needsInput?: unknown;
+}
+
+/** Of contracts/output's Usage what can be added up. */
+export interface Used {
+  readonly turns?: unknown;
+  readonly inputTokens?: unknown;
+  readonly outputTokens?: unknown;
+  readonly costUsd?: unknown;
 }
 
 /** As contracts/block-output has it. */
@@ -71,7 +79,7 @@ export function readResult(what: string, bytes: Buffer): WorkerResult {
   const { runId, itemId, attempt, manifest, status, needsInput } = value;
   const list: unknown[] = Array.isArray(value.blocks) ? value.blocks : [];
   const blocks = list.length;
-  const usages = list.filter((block) => isObject(block) && isObject(block.usage)).length;
+  const usages = list.flatMap((block) => (isObject(block) && isObject(block.usage) ? [block.usage] : []));
   const guarded = isObject(value.sandbox) && value.sandbox.user === 'separate';
   const problem = value.asserted === undefined ? undefined : asserted(value.asserted);
   if (problem !== undefined) refuse(`what the blocks say in ${quote(what)}${problem}`);

@@ -1,11 +1,12 @@
 /** Runs and items for people. */
-import type { BlockOutput } from '@pangolin/contracts/block-output';
 import { isTerminal, phases, remedyOf, isReason, type Phase } from '@pangolin/contracts/reasons';
 import type { ItemStatus, RunPhase, RunStatus } from '@pangolin/contracts/status';
 import { formatDuration } from '@pangolin/contracts/units';
+import type { Work } from '../read/work.ts';
 import { printable, type Paint } from '../terminal.ts';
 import { isCause, nextSteps } from '../next-steps.ts';
 import { renderTable } from './table.ts';
+import { renderWork } from './work.ts';
 
 /** More rows than anybody reads; JSON has them all. */
 const ROWS_MAX = 500;
@@ -97,8 +98,8 @@ async function renderItems(items: readonly ItemStatus[], paint: Paint): Promise<
   );
 }
 
-/** One item, what it asks, and what its blocks say of their work. */
-export function renderItem(run: string, item: ItemStatus, asserted: BlockOutput | undefined, paint: Paint): string {
+/** One item, what it asks, what it did and what it was given. */
+export function renderItem(run: string, item: ItemStatus, work: Work, paint: Paint): string {
   const { asks, retryAt, reason } = item;
   const lines = [`${paint('bold', run)}/${itemLine(item, paint)}`];
   if (retryAt !== undefined) lines.push(`next attempt at ${retryAt}`);
@@ -108,24 +109,9 @@ export function renderItem(run: string, item: ItemStatus, asserted: BlockOutput 
     if (asks.context !== undefined) lines.push('', printable(`context: ${JSON.stringify(asks.context)}`));
     if (asks.deadline !== undefined) lines.push('', `to be answered until ${asks.deadline}`);
   }
-  if (asserted) lines.push('', ...renderAsserted(asserted));
+  lines.push(...renderWork(work));
   if (item.phase !== 'done' && isReason(reason)) lines.push('', `${reason}: ${remedyOf(reason)}`);
   return lines.join('\n');
-}
-
-function renderAsserted({ summary, output, intents = [], signals = [] }: BlockOutput): string[] {
-  const json = (value: unknown): string => (value === undefined ? '' : ` ${JSON.stringify(value)}`);
-  const lines = [
-    ...(summary === undefined ? [] : summary.split('\n')),
-    ...(output === undefined ? [] : [`output:${json(output)}`]),
-    ...intents.map(
-      ({ kind, summary: why, params }) => `intent ${kind}:${why === undefined ? '' : ` ${why}`}${json(params)}`,
-    ),
-    ...signals.map(
-      ({ name, message, value }) => `signal ${name}:${json(value)}${message === undefined ? '' : ` ${message}`}`,
-    ),
-  ];
-  return lines.map(printable);
 }
 
 /** One line per reason that some item needs something done about. */

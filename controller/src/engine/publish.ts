@@ -170,6 +170,7 @@ function itemStatus(item: ItemRow, paused: RunStatus['paused']): ItemStatus {
     ...(item.question !== null && { asks: asksOf(item) }),
     ...(item.partial === 1 && { partial: true }),
     ...(products?.result && { result: products.result }),
+    ...(products?.egress && { egress: products.egress }),
     ...(products?.patch && { patch: products.patch }),
     ...(products && Object.keys(products.outputs).length > 0 && { outputs: products.outputs }),
   };

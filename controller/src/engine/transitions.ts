@@ -83,7 +83,7 @@ export async function settleAttempt(
     task: null,
     stop: null,
     message: (verdict.status === 'cancelled' ? item.message : verdict.message)?.slice(0, MESSAGE_MAX) ?? null,
-    products: JSON.stringify({ ...collected.products, result: collected.result }),
+    products: JSON.stringify({ ...collected.products, result: collected.result, egress: collected.egress }),
     partial: collected.partial ? 1 : 0,
     red: collected.red === true ? 1 : 0,
     ...decision?.budget,

@@ -10,6 +10,8 @@ export interface Products {
   readonly outputs: Readonly<Record<string, ProductRef>>;
   /** Digest of the output.json that names them, which is in cas/. */
   readonly result?: string;
+  /** Digest of the log of its egress proxy, likewise. */
+  readonly egress?: string;
 }
 
 export interface RunRow {

@@ -3,7 +3,7 @@ import type { ProductRef } from '@pangolin/contracts/output';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { command } from '../../command.ts';
 import { mapBounded } from '@pangolin/contracts/map-bounded';
-import { assertedOf } from '../../read/asserted.ts';
+import { assertedOf } from '../../read/work.ts';
 import { safeJoin, saveProduct } from '../../read/products.ts';
 import { readItem } from '../../read/runs.ts';
 import { parseItemTarget } from '../../read/target.ts';

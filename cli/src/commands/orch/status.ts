@@ -2,7 +2,7 @@ import { command } from '../../command.ts';
 import type { Context } from '../../context.ts';
 import { listReceipts, listRuns, readItem, readItems, readStatus } from '../../read/runs.ts';
 import { lagOf, readEvidenceStatus } from '../../read/evidence.ts';
-import { assertedOf } from '../../read/asserted.ts';
+import { workOf } from '../../read/work.ts';
 import { parseTarget } from '../../read/target.ts';
 import { isCause } from '../../next-steps.ts';
 import { renderItem, renderRun, renderRuns } from '../../render/run.ts';
@@ -12,7 +12,8 @@ import type { Receipt } from '@pangolin/contracts/status';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 
 export const status = command({
-  description: 'List the runs of this storage, show one with its items, or one item with what it asks and says',
+  description:
+    'List the runs of this storage, show one with its items, or one item with what it asks, said, used, reached and was given',
   args: {
     target: {
       type: 'positional',
@@ -40,9 +41,9 @@ export const status = command({
     if (item === undefined) return await showOne(context, run, failed);
     const store = await context.open();
     const shown = await readItem(store, { run, item });
-    const asserted = await assertedOf(store, shown);
-    if (context.json) await context.printJson({ ...shown, ...(asserted && { asserted }) });
-    else await context.print(renderItem(run, shown, asserted, context.paint));
+    const work = await workOf(store, run, shown);
+    if (context.json) await context.printJson({ ...shown, ...work });
+    else await context.print(renderItem(run, shown, work, context.paint));
   },
 });
 

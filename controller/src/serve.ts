@@ -8,6 +8,7 @@ import type { Config } from '@pangolin/contracts/config';
 import { PangolinError } from '@pangolin/contracts/errors';
 import { CONTROL, INBOX, TRUST } from '@pangolin/contracts/layout';
 import { openStore } from '@pangolin/storage/open';
+import { fsError } from '@pangolin/storage/fs-errors';
 import { probeStore } from '@pangolin/storage/probe';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { openAlive } from './alive.ts';
@@ -89,7 +90,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       hint: 'Run-state and keys stay on this machine: a directory that is backed up.',
     });
   }
-  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  makeStateDir(stateDir);
   await assertStateNotLost(stateDir, store);
   const state = new StateStore(join(stateDir, 'state.db'));
   // Last opened, first closed.
@@ -223,4 +224,13 @@ async function drive(
 /** A start under way is finished first, so that the next controller finds a task and not half of one. */
 async function settleEffects(memory: Memory): Promise<void> {
   for (let waited = 0; memory.starting.size > 0 && waited < SETTLE_MS; waited += 50) await delay(50);
+}
+
+/** @throws PangolinError DENIED, INVALID … with what to do about it */
+function makeStateDir(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw fsError(error, `make the state directory ${path}`);
+  }
 }

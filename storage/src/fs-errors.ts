@@ -14,6 +14,7 @@ const meanings: Readonly<Record<string, { readonly code: ErrorCode; readonly hin
   EISDIR: { code: 'CONFLICT', hint: 'A key cannot be both an object and the start of other keys in a folder.' },
   ENOTDIR: { code: 'CONFLICT', hint: 'A key cannot be both an object and the start of other keys in a folder.' },
   ENOTEMPTY: { code: 'CONFLICT', hint: 'A key cannot be both an object and the start of other keys in a folder.' },
+  EEXIST: { code: 'INVALID', hint: 'It is a file; name a folder.' },
   ELOOP: { code: 'CONFLICT', hint: 'Symbolic links are not followed below the storage folder.' },
 };
 

@@ -42,6 +42,14 @@ test('an empty storage has no runs, which is no error', async () => {
   assert.match(stderr, /^No runs in /);
 });
 
+test('a storage that is a file is named as one', async () => {
+  const storage = new StorageFolder();
+  storage.put('file', '');
+  const { code, stdout } = await pangolin(['--storage', join(storage.dir, 'file'), 'doctor']);
+  assert.equal(code, 6);
+  assert.match(stdout, /^fail {2}storage +cannot open the storage folder .*\n +It is a file; name a folder\.$/m);
+});
+
 test('one run is shown with its items, and says what to do about those that did not succeed', async () => {
   const { stdout } = await at(exampleStorage(), 'orch', 'status', 'bad');
   assert.match(stdout, /^bad {2}failed {2}sealed$/m);

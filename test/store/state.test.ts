@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -26,4 +26,12 @@ test('a state of our own layout opens again', () => {
   const path = join(mkdtempSync(join(tmpdir(), 'pangolin-state-')), 'state.db');
   new StateStore(path).close();
   new StateStore(path).close();
+});
+
+test('what is no run-state is refused by its name, with a way out', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'pangolin-state-'));
+  const path = join(dir, 'state.db');
+  writeFileSync(path, 'not a database, but long enough to be taken for one when it is opened');
+  assert.throws(() => new StateStore(path), { code: 'INTEGRITY', message: /state\.db is damaged/ });
+  assert.throws(() => new StateStore(dir), { code: 'DENIED', message: /cannot be written/ });
 });

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { messageOf, PangolinError } from '@pangolin/contracts/errors';
+import { isPangolinError, messageOf, PangolinError } from '@pangolin/contracts/errors';
 import { command } from '../command.ts';
 import type { Context } from '../context.ts';
 import { stateFlag, stateGiven } from '../deployment-keys.ts';
@@ -81,7 +81,10 @@ async function storage(context: Context): Promise<Finding> {
     return {
       status: 'fail',
       message: messageOf(error),
-      hint: 'Name a storage with --storage or PANGOLIN_STORAGE; `pangolin init` makes one here.',
+      hint:
+        isPangolinError(error) && error.hint !== undefined
+          ? error.hint
+          : 'Name a storage with --storage or PANGOLIN_STORAGE; `pangolin init` makes one here.',
     };
   }
 }

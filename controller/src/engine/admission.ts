@@ -125,6 +125,11 @@ export class Admission {
     return ready;
   }
 
+  /** For the next pass: this one has failed, and with it whatever it did about them. */
+  putBack(submissions: readonly Submission[]): void {
+    this.#ready.unshift(...submissions);
+  }
+
   /** The file is dealt with: receipt written, then removed unless it was replaced meanwhile. */
   async acknowledge(submission: Dropped, receipt: Receipt): Promise<void> {
     let again = true;

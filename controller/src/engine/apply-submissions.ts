@@ -17,7 +17,7 @@ import { declareSchedule, settleSlot } from './schedules.ts';
 type Answer = Partial<Receipt> & Pick<Receipt, 'verdict'>;
 
 export async function applySubmissions(pass: Pass, submissions: readonly Submission[]): Promise<void> {
-  const { admission, log } = pass.engine;
+  const { admission } = pass.engine;
   for (const submission of submissions) {
     let answer: Answer = rejected(submission.name, 'Internal', 'the controller could not apply it; its log says why');
     await pass.guard({ submission: submission.name }, async () => {
@@ -34,7 +34,7 @@ export async function applySubmissions(pass: Pass, submissions: readonly Submiss
       ...answer,
     };
     settleSlot(pass, submission.name, receipt);
-    log.info({ submission: receipt.submission, run: receipt.run, verdict: receipt.verdict }, 'submission');
+    pass.tell({ submission: receipt.submission, run: receipt.run, verdict: receipt.verdict }, 'submission');
     // Crash before this: the file is read again, and what exists by then answers it the same way.
     pass.effects.push({ kind: 'acknowledge', done: () => admission.acknowledge(submission, receipt) });
   }

@@ -121,7 +121,7 @@ async function launch(pass: Pass, item: ItemRow): Promise<void> {
 
 /** Seals the dispatch of the item's next attempt. The task itself is started after the commit (law 1). */
 async function fire(pass: Pass, item: ItemRow, run: RunRow, spec: AdmittedItem): Promise<void> {
-  const { state, memory, provider, config, deployment, log } = pass.engine;
+  const { state, memory, provider, config, deployment } = pass.engine;
   const resolved = resolveInputs(pass, item, spec);
   if ('missing' in resolved) return denyItem(pass, item, run, 'InputMissing', resolved.missing);
 
@@ -192,7 +192,7 @@ async function fire(pass: Pass, item: ItemRow, run: RunRow, spec: AdmittedItem):
   memory.take(item, spec);
   // Crash here: the dispatch is sealed and nothing runs. The next controller observes no task, finds no boot record and starts it.
   pass.effects.push({ kind: 'start', task });
-  log.info({ run: ref.runId, item: ref.itemId, attempt: ref.attempt, task }, 'dispatched');
+  pass.tell({ run: ref.runId, item: ref.itemId, attempt: ref.attempt, task }, 'dispatched');
 }
 
 /** Those that blocks name, and those of its env bundles. */

@@ -1,6 +1,7 @@
 /** One pass: everything it changes is one transaction, everything it causes happens after the commit. */
 import type { RunEventBody } from '@pangolin/contracts/run-log';
 import { messageOf } from '@pangolin/contracts/errors';
+import { stateError } from '../store/sqlite-errors.ts';
 import { ACTOR, type Engine } from './engine.ts';
 
 /** Something to do in the outside world once the transaction is durable. Repeatable: a crash before it is repaired by the next pass. */
@@ -17,6 +18,7 @@ export class Pass {
   effects: Effect[] = [];
   /** Items that have ended in this step, for the patterns of their runs. */
   endings: number[] = [];
+  #told: { readonly about: Record<string, unknown>; readonly message: string }[] = [];
   #events: { readonly runId: string; readonly actor: string; readonly body: RunEventBody }[] = [];
 
   readonly #grow: (pass: Pass) => Promise<void>;
@@ -32,13 +34,18 @@ export class Pass {
     this.#events.push({ runId, actor, body });
   }
 
+  /** A line of the controller's log, once what it says is durable. */
+  tell(about: Record<string, unknown>, message: string): void {
+    this.#told.push({ about, message });
+  }
+
   /**
    * Runs one step so that its failure undoes that step alone: one poisonous run must not stop the others.
    * Answers false when it failed.
    */
   async guard(what: Record<string, unknown>, step: () => Promise<void> | void): Promise<boolean> {
     const { state } = this.engine;
-    const before = { effects: this.effects.length, events: this.#events.length };
+    const before = { effects: this.effects.length, events: this.#events.length, told: this.#told.length };
     state.savepoint();
     try {
       await step();
@@ -46,9 +53,13 @@ export class Pass {
       state.release();
       return true;
     } catch (error) {
+      // What no step is to blame for, as a full disk: the whole pass fails and is repeated, instead of rejecting what somebody submitted.
+      const ofState = stateError(error, state.db.name);
+      if (ofState !== error) throw ofState;
       state.rollbackToSavepoint();
       this.effects.length = before.effects;
       this.#events.length = before.events;
+      this.#told.length = before.told;
       this.endings = [];
       this.engine.memory.rebuild(this.engine.state);
       this.engine.log.error({ ...what, err: error }, `a step of the pass failed: ${messageOf(error)}`);
@@ -76,5 +87,6 @@ export class Pass {
       memory.rebuild(state);
       throw error;
     }
+    for (const { about, message } of this.#told) this.engine.log.info(about, message);
   }
 }

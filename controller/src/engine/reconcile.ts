@@ -2,6 +2,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { CONTROL, INBOX } from '@pangolin/contracts/layout';
 import { messageOf } from '@pangolin/contracts/errors';
+import { formatTime } from '@pangolin/contracts/units';
 import { applySubmissions } from './apply-submissions.ts';
 import type { Engine } from './engine.ts';
 import { performEffects, renewGrants, sweep } from './effects.ts';
@@ -12,6 +13,7 @@ import { growRuns } from './patterns.ts';
 import { Publisher } from './publish.ts';
 import { QueuePublisher } from './publish-queues.ts';
 import { decideDueSlots, publishSchedules } from './schedules.ts';
+import { stateError } from '../store/sqlite-errors.ts';
 import { completeRuns } from './transitions.ts';
 
 /** Seals finished runs and commits to how far others have come, beside the passes and never in their way. */
@@ -29,6 +31,7 @@ export interface Held {
 }
 
 const RETRY_MS = 1000;
+const FAILURE_TOLD_MS = 60_000;
 /** Timers take no longer delay. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
@@ -46,6 +49,8 @@ export class Reconciler {
   #woken = true;
   #wakeUp: (() => void) | undefined;
   #sweepAt = 0;
+  /** Of the last pass. */
+  #passFailure: { readonly message: string; readonly since: number; readonly told: number } | undefined;
 
   constructor(engine: Omit<Engine, 'wake'>, sealing: Sealing, lease: Held = { hold: async () => true }) {
     this.#engine = { ...engine, wake: () => this.wake() };
@@ -89,11 +94,11 @@ export class Reconciler {
   async reconcile(): Promise<number> {
     const { state, admission, config, memory, now } = this.#engine;
     await admission.scan(this.#engine);
-    const submissions = admission.drain();
     const seen = await observeTasks(this.#engine);
+    const submissions = admission.drain();
 
     const pass = new Pass(this.#engine, growRuns);
-    await pass.transaction(async () => {
+    const body = async (): Promise<void> => {
       this.#publisher.settle();
       await applySubmissions(pass, submissions);
       await settleSeen(pass, seen);
@@ -103,7 +108,13 @@ export class Reconciler {
       if (!memory.draining) await launchReady(pass);
       completeRuns(pass);
       this.#engine.memory.saveRunTags(state);
-    });
+    };
+    try {
+      await pass.transaction(body);
+    } catch (error) {
+      admission.putBack(submissions);
+      throw error;
+    }
     // Crash here: committed but nothing done. Starts, stops, removals and receipts all repeat from the rows.
     performEffects(this.#engine, pass.effects);
 
@@ -156,12 +167,26 @@ export class Reconciler {
       try {
         waitMs = await this.reconcile();
         if (this.#engine.now() >= this.#sweepAt) await this.#resync();
+        this.#passFailure = undefined;
       } catch (error) {
-        this.#engine.log.error({ err: error }, `a pass failed: ${messageOf(error)}`);
+        this.#tellOfFailure(stateError(error, this.#engine.state.db.name));
         waitMs = RETRY_MS;
       }
       if (!stop()) await this.#sleep(waitMs);
     }
+  }
+
+  /** A full disk fails every pass until somebody makes room: said once, and again every minute. */
+  #tellOfFailure(error: unknown): void {
+    const message = messageOf(error);
+    const { log, now } = this.#engine;
+    const before = this.#passFailure?.message === message ? this.#passFailure : undefined;
+    const { since, told } = before ?? { since: now(), told: -Infinity };
+    const due = now() - told >= FAILURE_TOLD_MS;
+    this.#passFailure = { message, since, told: due ? now() : told };
+    if (!due) return;
+    if (before) log.error(`a pass failed, as all do since ${formatTime(since)}: ${message}`);
+    else log.error({ err: error }, `a pass failed: ${message}`);
   }
 
   /** Events are hints and hints get lost: look at everything once in a while. */

@@ -77,14 +77,14 @@ export async function decideDueSlots(pass: Pass): Promise<void> {
 }
 
 function decide(pass: Pass, row: ScheduleRow): void {
-  const { state, log } = pass.engine;
+  const { state } = pass.engine;
   const schedule = admittedOf(row);
   const slots = missedSlots(slotsOf(schedule.cron, schedule.timeZone), row.seen_at, pass.now);
   const open = state.schedules.openRuns(row.name);
   for (const { slot, skipped } of decideSlots({ slots, now: pass.now, policy: schedule, open })) {
     // A trigger in the very millisecond of a slot is that slot.
     if (state.schedules.hasSlot(row.name, slot)) continue;
-    log.info({ schedule: row.name, slot: formatTime(slot), skipped }, 'slot due');
+    pass.tell({ schedule: row.name, slot: formatTime(slot), skipped }, 'slot due');
     if (skipped === undefined) {
       if (schedule.overlap === 'replace') for (const run of open) replace(pass, run, scheduledRunId(row.name, slot));
       addDueSlot(pass, row, slot);

@@ -98,7 +98,7 @@ export async function settleAttempt(
       parks: item.parks + 1,
       ...dueIn(pass, run, timeoutMs),
     });
-    pass.engine.log.info(ref, 'item asks');
+    pass.tell(ref, 'item asks');
   } else if (decision?.action === 'retry') {
     pass.event(run.run_id, {
       kind: 'item.retried',
@@ -112,7 +112,7 @@ export async function settleAttempt(
       reason: 'WaitingForRetry',
       due_at: pass.now + decision.delayMs,
     });
-    pass.engine.log.info({ ...ref, reason: verdict.reason, delayMs: decision.delayMs }, 'attempt failed; retrying');
+    pass.tell({ ...ref, reason: verdict.reason, delayMs: decision.delayMs }, 'attempt failed; retrying');
   } else {
     if (verdict.status === 'done') state.addProducts(item.iid, outputs);
     finishItem(pass, item, run, { ...after, phase: verdict.status, reason: verdict.reason });
@@ -155,7 +155,7 @@ type End = ItemChange & { readonly phase: Phase; readonly reason: Reason };
 /** A terminal phase, and what it means for the items behind it. */
 function finishItem(pass: Pass, item: ItemRow, run: RunRow, end: End): void {
   closeItem(pass, item, end);
-  pass.engine.log.info({ run: run.run_id, item: item.item_id, phase: end.phase, reason: end.reason }, 'item ended');
+  pass.tell({ run: run.run_id, item: item.item_id, phase: end.phase, reason: end.reason }, 'item ended');
   settleDependents(pass, item, run);
 }
 
@@ -242,7 +242,7 @@ const messages: Readonly<Record<Cancellation, (actor: string) => string>> = {
 
 /** Closes the runs of this pass that have no open item left. */
 export function completeRuns(pass: Pass): void {
-  const { state, evidence, memory, log } = pass.engine;
+  const { state, evidence, memory } = pass.engine;
   for (const rn of memory.touched) {
     const run = state.runByNumber(rn);
     if (run.finished_at !== null || run.open_ended === 1) continue;
@@ -266,7 +266,7 @@ export function completeRuns(pass: Pass): void {
     state.finishRun(rn, status, pass.now);
     evidence.openSeal(run.run_id);
     memory.patterns.delete(rn);
-    log.info({ run: run.run_id, status, counts }, 'run completed');
+    pass.tell({ run: run.run_id, status, counts }, 'run completed');
   }
   memory.touched.clear();
 }

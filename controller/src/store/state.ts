@@ -11,6 +11,7 @@ import { PatternStore } from './patterns.ts';
 import { PauseStore } from './pauses.ts';
 import type { ItemChange, ItemRow, NewRun, RunRow } from './rows.ts';
 import { ScheduleStore } from './schedules.ts';
+import { stateError } from './sqlite-errors.ts';
 import { Statements } from './statements.ts';
 
 /** Changes whenever a table does (PRAGMA user_version). */
@@ -30,10 +31,11 @@ export class StateStore {
 
   /**
    * Opens or creates the database and takes it for this process alone.
-   * @throws PangolinError CONFLICT when another controller has it; UNSUPPORTED when another version of Pangolin wrote it.
+   * @throws PangolinError CONFLICT when another controller has it; UNSUPPORTED when another version of Pangolin wrote it; what
+   * sqlite-errors.ts makes of a file or disk that is not fit.
    */
   constructor(path: string) {
-    this.db = new Database(path, { timeout: 500 });
+    this.db = opened(path);
     this.#sql = new Statements(this.db);
     try {
       // Two signed statements a page.
@@ -53,13 +55,7 @@ export class StateStore {
       this.patterns = new PatternStore(this.db);
     } catch (cause) {
       this.db.close();
-      if ((cause as { code?: string }).code?.startsWith('SQLITE_BUSY')) {
-        throw new PangolinError('CONFLICT', `another controller serves ${path}`, {
-          cause,
-          hint: 'One controller per storage prefix; stop the other one first.',
-        });
-      }
-      throw cause;
+      throw stateError(cause, path);
     }
   }
 
@@ -72,7 +68,7 @@ export class StateStore {
         'UNSUPPORTED',
         `${path} has layout ${layout}, and this version of Pangolin has ${LAYOUT}`,
         {
-          hint: 'Serve it with the version that wrote it.',
+          hint: 'Finish what runs with the version that wrote it (`pangolin orch serve --until-idle`), then start this one on a new folder; docs/operate.md, "Upgrade".',
         },
       );
     }
@@ -461,5 +457,13 @@ export class StateStore {
   /** False when this control took effect before. */
   claimControl(id: string, at: number): boolean {
     return this.#sql.run('INSERT INTO control VALUES (?, ?) ON CONFLICT DO NOTHING', id, at).changes === 1;
+  }
+}
+
+function opened(path: string): Database.Database {
+  try {
+    return new Database(path, { timeout: 500 });
+  } catch (cause) {
+    throw stateError(cause, path);
   }
 }

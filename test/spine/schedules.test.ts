@@ -80,22 +80,31 @@ test('what is wrong with a schedule is said in its own file', async () => {
 const preload = `--import ${new URL('./kill-point.mjs', import.meta.url).href}`;
 const HOUR_MS = 3_600_000;
 
-/** Where controllers die one after the other, on the way from a slot to its run; the last one lives. */
-const deaths: readonly (readonly string[])[] = [
-  ['commit#1:before', 'commit#1:after', 'write:inbox#1:before'],
-  ['write:inbox#1:after', 'write:receipt#1:before', 'write:receipt#1:after'],
-  ['commit#2:before', 'commit#2:after', 'delete:inbox#1:before'],
-  ['write:schedule#1:before', 'write:schedule#1:after', 'delete:inbox#1:after'],
+type Slot = 'the first' | 'the last';
+/**
+ * Several slots were missed, and one of them has a run. Where controllers die one after the other, on the way to it; the last one
+ * lives.
+ */
+const deaths: readonly (readonly [lives: readonly string[], policy: object, expected: Slot])[] = [
+  [['commit#1:before', 'commit#1:after', 'write:inbox#1:before'], { catchUp: 'all', overlap: 'skip' }, 'the first'],
+  [
+    ['write:inbox#1:after', 'write:receipt#1:before', 'write:receipt#1:after'],
+    { catchUp: 'all', overlap: 'replace' },
+    'the last',
+  ],
+  [['commit#2:before', 'commit#2:after', 'delete:inbox#1:before'], {}, 'the last'],
+  [['write:schedule#1:before', 'write:schedule#1:after', 'delete:inbox#1:after'], { catchUp: 'coalesce' }, 'the last'],
 ];
-for (const [index, lives] of deaths.entries()) {
-  test(`a missed slot is one run, when controllers die at ${lives.join(', ')}`, async () => {
+for (const [index, [lives, policy, expected]] of deaths.entries()) {
+  test(`of missed slots ${expected} is one run, when controllers die at ${lives.join(', ')}`, async () => {
     const name = `hourly-${index}`;
     const run = { items: [{ id: 'a', ...blocks(script('true')) }] };
     const document = {
       apiVersion: 'pangolin.dev/v1',
       kind: 'Schedule',
       metadata: { name },
-      spec: { cron: '0 * * * *', run },
+      // Half an hour from now: none is due while this test goes on.
+      spec: { cron: `${(new Date().getUTCMinutes() + 30) % 60} * * * *`, ...policy, run },
     };
     deployment.drop(`${name}.json`, document);
     await deployment.settle();
@@ -110,7 +119,10 @@ for (const [index, lives] of deaths.entries()) {
     const runs = await runsOf(name);
     assert.equal(runs.length, 1, runs.join());
     assert.equal((await deployment.status(runs[0]!)).phase, 'succeeded');
-    assert.equal((await scheduleOf(name)).lastRun?.outcome, 'submitted');
+    const { lastRun, recent } = await scheduleOf(name);
+    assert.equal(lastRun?.outcome, 'submitted');
+    assert.equal(recent.length, (index + 1) * 3, 'what became of each of them is told');
+    assert.equal(lastRun.slot, recent.at(expected === 'the last' ? 0 : -1)!.slot);
     assert.deepEqual(readdirSync(join(deployment.storage, 'inbox')), []);
     await deployment.verified(runs[0]!);
     await deployment.cli('orch', 'schedule', 'rm', name);

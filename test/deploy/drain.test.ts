@@ -1,10 +1,10 @@
 /** Whether a controller lives, and that it stops in time; with the shipped command where it matters. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { attemptFile, attemptPrefix } from '@pangolin/contracts/layout';
+import { attemptFile, attemptPrefix, TRUST } from '@pangolin/contracts/layout';
 import { ALIVE_SILENCE_MS, assertAlive, openAlive } from '@pangolin/controller/alive';
 import { CLOSE_MS, DRAIN_MS, untilDrained } from '@pangolin/controller/drain';
 import { blocks, Deployment, runOf, script } from '../spine/harness.ts';
@@ -60,7 +60,7 @@ test('what hangs is given up once the time is over, and nothing waits for it wit
   await assert.rejects(failing, /no/);
 });
 
-test('doctor --live follows a controller; a lost state directory is refused', async () => {
+test('doctor --live follows a controller; a lost state directory is refused, and a new origin goes on', async () => {
   const deployment = new Deployment('process');
   const state = join(deployment.dir, 'elsewhere');
   const live = async (): Promise<number | null> => (await deployment.cli('doctor', '--live', '--state', state)).code;
@@ -89,6 +89,18 @@ test('doctor --live follows a controller; a lost state directory is refused', as
     await deployment.cli('orch', 'cancel', 'r', '--receipt-timeout', '0s');
     await deployment.settle({ env: { PANGOLIN_STATE: state } });
     assert.equal((await deployment.status('r')).phase, 'cancelled');
+    await deployment.verified('r');
+    const trust = join(deployment.dir, 'trust-before.json');
+    copyFileSync(join(deployment.storage, TRUST), trust);
+    // Lost for good, keys and all: what the controller of that storage may not do any more, a new one may beside it.
+    rmSync(state, { recursive: true });
+    const begun = await deployment.cli('key', 'new-origin', '--state', state);
+    assert.equal(begun.code, 0, begun.stderr);
+    deployment.drop('next.json', runOf('next', deployment.repo, [{ id: 'a', ...blocks(script('true')) }]));
+    await deployment.settle({ env: { PANGOLIN_STATE: state } });
+    await deployment.verified('next');
+    const old = await deployment.cli('verify', join(deployment.dir, 'r.bundle.json'), '--trust', trust);
+    assert.equal(old.code, 0, old.stdout);
   } finally {
     await deployment.dispose();
   }

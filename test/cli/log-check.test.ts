@@ -5,7 +5,7 @@ import { cpSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { CreateBucketCommand } from '@aws-sdk/client-s3';
-import { CHECKPOINT, runPrefix, sealKey, tileKey } from '@pangolin/contracts/layout';
+import { CHECKPOINT, eventsKey, runPrefix, sealKey, tileKey } from '@pangolin/contracts/layout';
 import { s3LockAnchor } from '@pangolin/controller/audit/anchors/s3-lock';
 import { trustDocument } from '@pangolin/controller/audit/keys';
 import type { Anchor } from '@pangolin/controller/audit/outside';
@@ -59,7 +59,8 @@ test('an honest log is consistent, and an unsealed run is no deleted one', async
   await sealed(world, 'a', 'b', 'c');
   await world.store.put('runs/open/spec.json', '{}');
   const report = await check(world, 0);
-  assert.deepEqual([report.verdict, report.size, report.seals, report.checkpoints], ['consistent', 3, 3, 3]);
+  // Of each seal, and those that the second and third run say they were opened after.
+  assert.deepEqual([report.verdict, report.size, report.seals, report.checkpoints], ['consistent', 3, 3, 3 + 2]);
   assert.deepEqual(report.unsealed, ['open']);
 });
 
@@ -86,7 +87,7 @@ const deeds: Readonly<Record<string, readonly [(world: World) => unknown, readon
   ],
   'a seal that is put where another was': [
     (world) => cpSync(path(world, sealKey('a')), path(world, sealKey('b'))),
-    ['run-missing'],
+    ['run-missing', 'seal-unreadable'],
   ],
   'a bent seal': [(world) => writeFileSync(path(world, sealKey('a')), '{}'), ['run-missing', 'seal-unreadable']],
   'a checkpoint of somebody else': [
@@ -108,6 +109,19 @@ for (const [what, [deed, found]] of Object.entries(deeds)) {
     assert.deepEqual(codes(report), [...found].sort());
   });
 }
+
+test('a run that says that it began after a log that never was is found, and so are events that are not the sealed ones', async () => {
+  await using world = await openWorld();
+  await sealed(world, 'a', 'b');
+  const { lastCheckpoint } = world.evidence;
+  world.evidence.lastCheckpoint = () => ({ size: 2, root: '7'.repeat(64) });
+  await sealed(world, 'c');
+  world.evidence.lastCheckpoint = lastCheckpoint;
+  const { problems } = await check(world, 1);
+  assert.deepEqual(problems.map(({ code, message }) => [code, message]), [['forked', `the submission in ${sealKey('c')} has another checkpoint of 2 entries than this log had then`]]); // prettier-ignore
+  cpSync(path(world, eventsKey('a')), path(world, eventsKey('c')));
+  assert.deepEqual(codes(await check(world, 1)), ['seal-unreadable']);
+});
 
 test('an anchor that does not answer leaves the log incomplete', async () => {
   await using world = await openWorld();

@@ -1,6 +1,6 @@
 /** What `pangolin log check` compares: the log, the seals of the storage, and what anchors keep. */
 import { isPangolinError, messageOf } from '@pangolin/contracts/errors';
-import { checkpointAnchorPrefix, headsKey, sealAnchorPrefix, sealKey } from '@pangolin/contracts/layout';
+import { checkpointAnchorPrefix, eventsKey, headsKey, sealAnchorPrefix, sealKey } from '@pangolin/contracts/layout';
 import type { TrustedAnchor } from '@pangolin/contracts/trust';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import type { LockedBucket } from '@pangolin/storage/s3-lock';
@@ -8,6 +8,7 @@ import type { Found, LogSources } from '@pangolin/verify/log/check-log';
 import { runIds } from './runs.ts';
 
 const SEAL_BYTES_MAX = 32 * 2 ** 20;
+const EVENTS_BYTES_MAX = 2 ** 30;
 const HEADS_BYTES_MAX = 256 * 2 ** 20;
 
 /** @param anchors to look into, with the credentials of the environment. */
@@ -38,7 +39,7 @@ export async function openLogSources(
     get,
     unsealed,
     complete: true,
-    seals: inStorage(sealed.map(sealKey), SEAL_BYTES_MAX, get),
+    seals: sealsOf(sealed, get),
     heads: inStorage([...sealed, ...unsealed].map(headsKey), HEADS_BYTES_MAX, get),
     anchoredSeals: inBuckets(buckets, sealAnchorPrefix(origin), unreachable),
     anchoredCheckpoints,
@@ -50,6 +51,14 @@ async function openBucket({ bucket, region, endpoint, prefix = '' }: TrustedAnch
   const { openLockedBucket } = await import('@pangolin/storage/s3-lock');
   const query = new URLSearchParams({ region, ...(endpoint !== undefined && { endpoint }) });
   return openLockedBucket(`s3://${bucket}/${prefix}?${query.toString()}`);
+}
+
+/** With the events of each run, which say after which state of the log it was opened. */
+async function* sealsOf(runs: readonly string[], get: LogSources['get']): AsyncGenerator<Found> {
+  for (const run of runs) {
+    const events = () => get(eventsKey(run), EVENTS_BYTES_MAX);
+    for await (const seal of inStorage([sealKey(run)], SEAL_BYTES_MAX, get)) yield { ...seal, events };
+  }
 }
 
 async function* inStorage(keys: readonly string[], bytesMax: number, get: LogSources['get']): AsyncGenerator<Found> {

@@ -70,8 +70,8 @@ export interface LogReport {
 export interface Found {
   readonly place: string;
   readonly bytes: Buffer;
-  /** The events of the run, where its seal came in a bundle. */
-  readonly events?: () => Promise<Buffer>;
+  /** The events of the run, where they are at hand; undefined when they turn out not to be there. */
+  readonly events?: () => Promise<Buffer | undefined>;
 }
 
 export interface LogSources {
@@ -103,8 +103,8 @@ export async function checkLog(sources: LogSources, trust: Trust): Promise<LogRe
   const payloads = new Map<string, Buffer>();
   const past: PastCheckpoint[] = [];
   const addEvents = async (told: SealedRun, place: string, events: Found['events']): Promise<void> => {
-    if (!events) return;
-    const bytes = await events();
+    const bytes = await events?.();
+    if (!bytes) return;
     const after = startOf(bytes);
     if (sha256(bytes) !== told.events) problem('seal-unreadable', `${place} has other events than its seal says`);
     else if (after) past.push({ ...after, place: `the submission in ${place}` });

@@ -11,6 +11,7 @@ import { Refusal } from '../refusal.ts';
 import type { Found, LogSources } from './check-log.ts';
 
 const SEAL_BYTES_MAX = 32 * 2 ** 20;
+const EVENTS_BYTES_MAX = 2 ** 30;
 const HEADS_BYTES_MAX = 256 * 2 ** 20;
 
 export interface LogCopy {
@@ -37,7 +38,7 @@ export async function openLogCopy({ dir, bundles, complete, anchors }: LogCopy, 
   const unsealed: string[] = [];
   const seals = async function* (): AsyncGenerator<Found> {
     for (const [name, read] of [
-      ...(runs ?? []).map((run) => [run, () => inRun(dir, run, 'seal.sigstore.json', SEAL_BYTES_MAX)] as const),
+      ...(runs ?? []).map((run) => [run, () => sealedRun(dir, run)] as const),
       ...bundles.map((path) => [path, () => readSealOf(path)] as const),
     ]) {
       const found = await read();
@@ -75,6 +76,12 @@ async function runFolders(dir: string): Promise<string[] | undefined> {
   if (!(await isDirectory(dir))) return undefined;
   const entries = await readdir(dir, { withFileTypes: true });
   return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+}
+
+async function sealedRun(dir: string, run: string): Promise<Found | undefined> {
+  const found = await inRun(dir, run, 'seal.sigstore.json', SEAL_BYTES_MAX);
+  const events = async () => (await inRun(dir, run, 'events.jsonl', EVENTS_BYTES_MAX))?.bytes;
+  return found && { ...found, events };
 }
 
 async function inRun(dir: string, run: string, name: string, bytesMax: number): Promise<Found | undefined> {

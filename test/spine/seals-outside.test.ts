@@ -125,14 +125,18 @@ describe('a deployment that others vouch for', { skip: rgw.skip }, () => {
     };
     for (const run of ['first', 'second']) {
       await cli(deployment, `orch audit ${run} --out ${run}.json`);
-      const report = await verify(run, { ...document, require: { guarantee: 'witnessed', timeTier: 'tsa-attested' } }, '--anchor live'); // prettier-ignore
+      const report = await verify(run, { ...document, require: { guarantee: 'witnessed', timeTier: 'tsa-attested' } }, run === 'second' ? '--anchor live --anchor-snapshot kept.json' : '--anchor live'); // prettier-ignore
       assert.deepEqual([report.verdict, report.claim, report.guarantee, report.timeTier], ['verified', 'tamper-evident', 'witnessed', 'tsa-attested']); // prettier-ignore
       assert.deepEqual([report.timestamps, report.cosignatures, report.checks.anchor.result], [1, 2, true]);
       assert.deepEqual(lackOf(report), []); // prettier-ignore
       // When the first was opened there was no log that a witness could have seen.
       const { notBefore, notAfter } = report.timeBracket;
       assert.deepEqual([notBefore === undefined, notAfter === undefined], [run === 'first', false]);
-      const offline = await verify(run, document, '--anchor off');
+      // What the bucket said is kept, and read again without it.
+      const isKept = run === 'second';
+      const offline = await verify(run, document, isKept ? '--anchor snapshot --anchor-snapshot kept.json' : '--anchor off'); // prettier-ignore
+      assert.equal(offline.findings.some(({ code }) => code === 'anchor-snapshot'), isKept); // prettier-ignore
+      assert.equal(offline.checks.anchor.result, isKept ? true : 'n/a');
       assert.deepEqual([offline.guarantee, offline.claim], ['witnessed', 'tamper-evident']);
     }
   });

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { PangolinError } from '@pangolin/contracts/errors';
 import type { TrustDocument } from '@pangolin/contracts/trust';
 import type { AnchorReader, LockedObject } from '@pangolin/verify/anchor/anchor';
+import { openSnapshot, readSnapshot, recording } from '@pangolin/verify/anchor/snapshot';
 import { readListing } from '@pangolin/verify/anchor/s3';
 import { signV4 } from '@pangolin/verify/anchor/sigv4';
 import { memoryReader } from '@pangolin/verify/readers/memory';
@@ -48,6 +49,17 @@ async function check(reader: AnchorReader, bundle: Files = files, document: Trus
 }
 const outcome = (report: Report): string =>
   report.failure ?? [report.verdict, report.guarantee, ...report.findings.map(({ code }) => code).filter((code) => /anchor|equiv/.test(code))].join(' '); // prettier-ignore
+
+/** Looks at the anchor, and then at the snapshot that was taken on the way; says what came of each. */
+async function twice(reader: AnchorReader, bundle = files): Promise<[live: string, later: string]> {
+  const { open, bytes } = recording(() => reader, WRITTEN);
+  const live = await verifyBundle(memoryReader(bundle), trust, { openAnchor: open });
+  const snapshot = readSnapshot(bytes());
+  const offline = { openAnchor: openSnapshot(snapshot), snapshotOf: snapshot.takenAt };
+  const report = await verifyBundle(memoryReader(bundle), trust, offline);
+  assert.deepEqual([report.claim, report.guarantee], ['tamper-detecting', 'detect']);
+  return [outcome(live), outcome(report)];
+}
 
 const bent = (change: (statement: Json) => void, runId?: string): Buffer =>
   sealOf(keys, events, {
@@ -128,7 +140,9 @@ const rows: Readonly<Record<string, readonly [AnchorReader, string]>> = {
   'what is too long or compressed, before it': [holding('not a seal', {}), `${FINE} anchor-foreign-version`],
 };
 for (const [what, [reader, expected]] of Object.entries(rows)) {
-  test(`an anchor with ${what}: ${expected}`, async () => assert.equal(outcome(await check(reader)), expected));
+  // A snapshot condemns what the anchor does, and vouches for nothing.
+  const later = expected.startsWith(FINE) ? `${expected.replace(FINE, 'verified detect')} anchor-snapshot` : expected;
+  test(`an anchor with ${what}: ${expected}`, async () => assert.deepEqual(await twice(reader), [expected, later]));
 }
 
 test('an operator with all keys who rewrites a run that was anchored is found out', async () => {
@@ -175,6 +189,29 @@ test('an anchor that cannot be reached is neither tampered with nor passed', asy
   const required = await check(down, files, { ...trust, require: { guarantee: 'external-immutable' } });
   assert.deepEqual(required.below, ['guarantee']);
   assert.equal((await check(holding({}), files, { ...trust, require: { guarantee: 'external-immutable' } })).below, undefined); // prettier-ignore
+});
+
+test('a snapshot answers for the runs and buckets that were asked for, and only whole', async () => {
+  const { open, bytes } = recording(() => holding({}), WRITTEN);
+  await verifyBundle(memoryReader(files), trust, { openAnchor: open });
+  const snapshot = readSnapshot(bytes());
+  for (const change of [
+    (listing: Json) => (listing.key += 'x'),
+    (listing: Json) => (listing.anchor = 'eu-west-1/other'),
+    (listing: Json) => (listing.anchor = 'eu-west-2/worm'),
+  ]) {
+    const other = structuredClone(snapshot);
+    change(other.listings[0]);
+    const options = { openAnchor: openSnapshot(other), snapshotOf: other.takenAt };
+    const report = await verifyBundle(memoryReader(files), trust, options);
+    assert.deepEqual([outcome(report), exitCodeOf(report)], ['incomplete detect', 4]);
+    assert.match(report.checks.anchor.detail, /the snapshot of 2026-03-02T00:00:00\.000Z is of other runs or buckets/);
+  }
+  const required = { ...trust, require: { guarantee: 'external-immutable' as const } };
+  const report = await verifyBundle(memoryReader(files), required, { openAnchor: openSnapshot(snapshot), snapshotOf: snapshot.takenAt }); // prettier-ignore
+  assert.deepEqual([report.verdict, report.below], ['verified', ['guarantee']]);
+  for (const wrong of ['{}', '[]', 'x', ` ${bytes().toString()}`, bytes().toString().replace('COMPLIANCE"', 'COMPLIANCE","x":1,"y":"')]) // prettier-ignore
+    assert.throws(() => readSnapshot(Buffer.from(wrong)), { code: 'INVALID', message: /snapshot of the anchors cannot be used/ }); // prettier-ignore
 });
 
 test('a listing counts the versions of exactly one key, in the order of the server', () => {

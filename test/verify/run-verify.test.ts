@@ -83,6 +83,18 @@ const cases: readonly [string, () => string[], number, RegExp][] = [
     /^INCOMPLETE[^]*– [^]*It cannot be checked because gone gave no answer \(/,
   ],
   ['that anchor, not asked for', () => [at('bundle.json'), '--trust', at('dead.json')], 0, /^VERIFIED/],
+  [
+    'an anchor that does not answer, whose answers were to be kept',
+    () => [at('bundle.json'), '--trust', at('dead.json'), '--anchor', 'live', '--anchor-snapshot', at('kept.json')],
+    4,
+    /^INCOMPLETE/,
+  ],
+  ['what was not kept', () => [at('bundle.json'), '--anchor', 'snapshot', '--anchor-snapshot', at('kept.json')], 2, /kept\.json cannot be read/], // prettier-ignore
+  ['what is no snapshot', () => [at('bundle.json'), '--anchor', 'snapshot', '--anchor-snapshot', at('bundle.json')], 2, /snapshot of the anchors cannot be used/], // prettier-ignore
+  ['a snapshot over a file that is there', () => [at('bundle.json'), '--anchor', 'live', '--anchor-snapshot', at('bundle.json')], 2, /is there already/], // prettier-ignore
+  ['a snapshot without its file', () => [at('bundle.json'), '--anchor', 'snapshot'], 2, /goes with --anchor-snapshot/],
+  ['a file that nobody asks for', () => [at('bundle.json'), '--anchor-snapshot', at('kept.json')], 2, /goes with --anchor-snapshot/], // prettier-ignore
+  ['an unknown way to look', () => [at('bundle.json'), '--anchor', 'maybe'], 2, /live, snapshot or off/],
   ['a bundle that is not there', () => [at('none.json')], 2, /no bundle at/],
   ['no bundle', () => [], 2, /name one bundle/],
   ['two bundles', () => ['a', 'b'], 2, /name one bundle/],

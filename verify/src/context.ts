@@ -22,6 +22,7 @@ export interface SealStatement extends RunSeal {
 interface ContextOptions {
   readonly expectRun: string | undefined;
   readonly openAnchor: OpenAnchor | undefined;
+  readonly snapshotOf: string | undefined;
   readonly now: number;
 }
 
@@ -31,6 +32,8 @@ export class Context {
   readonly expectRun: string | undefined;
   /** How to reach the anchors; absent when they are not to be looked at. */
   readonly openAnchor: OpenAnchor | undefined;
+  /** When the snapshot was taken that answers instead of the anchors. */
+  readonly snapshotOf: string | undefined;
   /** Milliseconds since 1970. */
   readonly now: number;
   readonly findings: Finding[] = [];
@@ -77,6 +80,7 @@ export class Context {
     this.trust = trust;
     this.expectRun = options.expectRun;
     this.openAnchor = options.openAnchor;
+    this.snapshotOf = options.snapshotOf;
     this.now = options.now;
   }
 

@@ -62,6 +62,7 @@ export type FindingCode =
   | 'quorum-not-met'
   | 'witness-unknown'
   | 'anchor-not-checked'
+  | 'anchor-snapshot'
   | 'anchor-foreign-version'
   | 'equivocation'
   | 'key-expired'

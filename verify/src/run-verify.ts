@@ -6,20 +6,21 @@ import { setFlagsFromString } from 'node:v8';
 import { sha256 } from '@pangolin/contracts/digest';
 import { isPangolinError, messageOf, PangolinError } from '@pangolin/contracts/errors';
 import type { TrustDocument, TrustedAnchor } from '@pangolin/contracts/trust';
-import type { AnchorArchive } from './anchor/anchor.ts';
+import type { AnchorArchive, OpenAnchor } from './anchor/anchor.ts';
 import { credentialsOf, openS3Anchor } from './anchor/s3.ts';
+import { openSnapshot, readSnapshot, recording } from './anchor/snapshot.ts';
 import { readAuditorKey, signSummary, subjectOf, summaryStatement, type Verified } from './attest.ts';
 import { checkLog, type LogReport } from './log/check-log.ts';
 import { openLogCopy } from './log/copy-sources.ts';
 import { logExitCode, renderLogReport } from './log/render.ts';
 import { openBundle, readIfProof } from './readers/open.ts';
 import { renderReport } from './render.ts';
-import { exitCodeOf } from './report.ts';
+import { exitCodeOf, type Report } from './report.ts';
 import { loadTrust, parseTrustFile } from './trust-file.ts';
 import { verifyProof } from './proof/verify-proof.ts';
 import { verifyBundle, type VerifyOptions } from './verify.ts';
 
-const USAGE = `Usage: pangolin-verify BUNDLE [--trust FILE] [--run ID] [--anchor live|off] [--attest KEY [--attest-out FILE]] [-o json]
+const USAGE = `Usage: pangolin-verify BUNDLE [--trust FILE] [--run ID] [--anchor live|snapshot|off] [--anchor-snapshot FILE] [--attest KEY [--attest-out FILE]] [-o json]
        pangolin-verify --log DIR [BUNDLE...] --trust FILE [--complete] [--anchor live|off] [-o json]
 
 Checks a bundle of evidence, offline unless you ask for the anchor. BUNDLE is a directory, a tar archive or a
@@ -30,6 +31,8 @@ that these runs are in it, each once, and that no other was deleted. It does not
   --run ID       the run that the bundle has to be of
   --anchor live  also look into the anchors that the trust file names, with the credentials in AWS_ACCESS_KEY_ID,
                  AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN; off is the default
+  --anchor-snapshot FILE  with --anchor live: also keeps what the anchors answer in this new file. With --anchor snapshot, without
+                 a network: compares with what it says instead. Nothing signs it, so it can fail a bundle and not raise its guarantee
   --attest KEY   also write what was found as a SLSA Verification Summary Attestation, signed with this key of yours (ECDSA P-256,
                  PEM): PASSED for exit code 0, FAILED for 1 and 3
   --attest-out FILE  where to; default verification-summary.sigstore.json. What is there already is not overwritten
@@ -77,10 +80,12 @@ export async function runVerify(argv: readonly string[], output: Output = proces
       output.stdout(options.json ? `${JSON.stringify(report, null, 2)}\n` : renderLogReport(report) + unlooked);
       return logExitCode(report);
     }
+    const looking = await lookAt(options, openAnchor);
     const { report, subject } = await verifyFile(bundles[0]!, trust, {
       ...(run !== undefined && { expectRun: run }),
-      ...(live && { openAnchor }),
+      ...looking.options,
     });
+    await looking.keep?.(report);
     if (auditor && (!trust || report.verdict === 'incomplete' || subject.length === 0))
       output.stderr('No summary was signed: what was found settles nothing.\n');
     else if (auditor)
@@ -131,14 +136,45 @@ async function verifyFile(
   }
 }
 
+interface Looking {
+  readonly options: Pick<VerifyOptions, 'openAnchor' | 'snapshotOf'>;
+  /** Writes what the anchors answered, if they did. */
+  readonly keep?: (report: Report) => Promise<void>;
+}
+
+/** At the anchors, at a snapshot of them, or at neither. */
+async function lookAt({ live, snapshot, keep }: Arguments, openAnchor: OpenAnchor): Promise<Looking> {
+  if (snapshot !== undefined) {
+    const bytes = await readFile(snapshot).catch((cause: unknown) => {
+      throw new PangolinError('NOT_FOUND', `the snapshot ${snapshot} cannot be read`, { cause });
+    });
+    const read = readSnapshot(bytes);
+    return { options: { openAnchor: openSnapshot(read), snapshotOf: read.takenAt } };
+  }
+  if (!live) return { options: {} };
+  if (keep === undefined) return { options: { openAnchor } };
+  await assertFree(keep, '--anchor-snapshot');
+  const recorder = recording(openAnchor, Date.now());
+  return {
+    options: { openAnchor: recorder.open },
+    keep: async ({ checks }) => {
+      if (checks.anchor.result !== 'n/a') await writeFile(keep, recorder.bytes(), { flag: 'wx' });
+    },
+  };
+}
+
+async function assertFree(path: string, flag: string): Promise<void> {
+  const isFree = await stat(path).then(() => false, () => true); // prettier-ignore
+  if (!isFree) throw new PangolinError('CONFLICT', `${path} is there already`, { hint: `Name another file with ${flag}.` }); // prettier-ignore
+}
+
 /** What signs a result and writes it; key and place are looked at before anything is verified. */
 async function openAttestation(keyFile: string, path: string): Promise<(verified: Verified) => Promise<void>> {
   const pem = await readFile(keyFile).catch((cause: unknown) => {
     throw new PangolinError('NOT_FOUND', `the key ${keyFile} cannot be read`, { cause });
   });
   const key = readAuditorKey(keyFile, pem);
-  const isFree = await stat(path).then(() => false, () => true); // prettier-ignore
-  if (!isFree) throw new PangolinError('CONFLICT', `${path} is there already`, { hint: 'Name another file with --attest-out.' }); // prettier-ignore
+  await assertFree(path, '--attest-out');
   return async (verified) => writeFile(path, await signSummary(key, summaryStatement(verified)), { flag: 'wx' });
 }
 
@@ -153,6 +189,10 @@ interface Arguments {
   readonly attestOut: string;
   readonly run: string | undefined;
   readonly live: boolean;
+  /** Read instead of the anchors. */
+  readonly snapshot: string | undefined;
+  /** Where what the anchors answer is kept. */
+  readonly keep: string | undefined;
   readonly json: boolean;
 }
 
@@ -167,6 +207,7 @@ function readArguments(argv: readonly string[]): Arguments | 'help' {
         trust: { type: 'string' },
         run: { type: 'string' },
         anchor: { type: 'string' },
+        'anchor-snapshot': { type: 'string' },
         log: { type: 'string' },
         complete: { type: 'boolean' },
         attest: { type: 'string' },
@@ -191,9 +232,15 @@ function readArguments(argv: readonly string[]): Arguments | 'help' {
   if (values.output !== undefined && values.output !== 'json' && values.output !== 'text') {
     throw usage(`there is no output format ${values.output}`);
   }
-  if (values.anchor !== undefined && values.anchor !== 'live' && values.anchor !== 'off') throw usage(`--anchor is live or off, not ${values.anchor}`); // prettier-ignore
+  const { anchor = 'off', 'anchor-snapshot': file } = values;
+  if (!['live', 'snapshot', 'off'].includes(anchor)) throw usage(`--anchor is live, snapshot or off, not ${anchor}`);
+  if ((anchor === 'snapshot' && file === undefined) || (anchor === 'off' && file !== undefined))
+    throw usage('--anchor snapshot goes with --anchor-snapshot, and that with it or with --anchor live');
+  if (values.log !== undefined && file !== undefined) throw usage('--anchor-snapshot goes with one bundle, and not with --log'); // prettier-ignore
   return {
-    live: values.anchor === 'live',
+    live: anchor === 'live',
+    snapshot: anchor === 'snapshot' ? file : undefined,
+    keep: anchor === 'live' ? file : undefined,
     bundles: positionals,
     log: values.log,
     complete: values.complete === true,

@@ -48,6 +48,8 @@ export interface VerifyOptions {
   readonly expectRun?: string;
   /** Also looks into the anchors that the trust file names, by way of this. */
   readonly openAnchor?: OpenAnchor;
+  /** When `openAnchor` answers from a snapshot and no anchor: when that says it was taken. */
+  readonly snapshotOf?: string;
   /** Milliseconds since 1970; only findings depend on it. Default: the clock. */
   readonly now?: number;
 }
@@ -86,6 +88,7 @@ export async function runChecks(
   const context = new Context(reader, trust === undefined ? undefined : loadTrust(trust), {
     expectRun: options.expectRun,
     openAnchor: options.openAnchor,
+    snapshotOf: options.snapshotOf,
     now: options.now ?? Date.now(),
   });
   const results = new Map<CheckId, CheckResult>();

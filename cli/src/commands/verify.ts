@@ -15,6 +15,19 @@ export const verify = command({
         'A directory, tar archive or JSON document, or the proof of an item. Exit 0 verified, 1 failed, 2 unusable, 3 below what the trust file requires, 4 incomplete.',
     },
     ...trustFlags,
+    anchor: {
+      type: 'enum',
+      options: ['live', 'snapshot', 'off'] as ('live' | 'snapshot' | 'off')[],
+      default: 'off',
+      description:
+        'live also looks into the anchors that the trust file names, snapshot into --anchor-snapshot instead; off at neither.',
+    },
+    'anchor-snapshot': {
+      type: 'string',
+      valueHint: 'FILE',
+      description:
+        'With live: keeps what the anchors answer in this new file. With snapshot: that file; it can fail a bundle and raises no guarantee.',
+    },
     run: { type: 'string', valueHint: 'ID', description: 'The run that the bundle has to be of.' },
     attest: {
       type: 'string',
@@ -28,7 +41,7 @@ export const verify = command({
       description: 'Where --attest writes to; default verification-summary.sigstore.json. No file is overwritten.',
     },
   },
-  async run({ bundle, trust, anchor, run, attest, 'attest-out': attestOut }, context) {
+  async run({ bundle, trust, anchor, 'anchor-snapshot': snapshot, run, attest, 'attest-out': attestOut }, context) {
     const temporary = await mkdtemp(join(tmpdir(), 'pangolin-trust-'));
     try {
       const file = join(temporary, 'trust.json');
@@ -38,6 +51,7 @@ export const verify = command({
       return await check(context, [
         ...(bytes ? [`--trust=${file}`] : []),
         `--anchor=${anchor}`,
+        ...(snapshot === undefined ? [] : [`--anchor-snapshot=${snapshot}`]),
         ...(run === undefined ? [] : [`--run=${run}`]),
         ...(attest === undefined ? [] : [`--attest=${attest}`]),
         ...(attestOut === undefined ? [] : [`--attest-out=${attestOut}`]),

@@ -42,6 +42,16 @@ export const anchor: Check = {
     }
     // Somebody asked for it, so that it was not done is no footnote.
     if (unreachable.length > 0) lack(unreachable.join(', and '));
+    const { snapshotOf } = context;
+    if (snapshotOf !== undefined) {
+      context.find(
+        'anchor-snapshot',
+        `The anchors themselves were not looked at: what the snapshot of ${snapshotOf} says is the word of whoever took it, and raises no guarantee.`,
+      );
+      return passed(
+        `By a snapshot of ${snapshotOf}: in ${places.join(', ')}, the oldest seal of this run, and locked.`,
+      );
+    }
     context.anchored = true;
     return passed(`In ${places.join(', ')}, the oldest seal of this run, and locked.`);
   },

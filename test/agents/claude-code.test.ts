@@ -165,9 +165,9 @@ describe('Claude Code on docker', { skip: await skip() }, () => {
     const { stdout } = await deployment.cli('orch', 'status', 'run/fix');
     assert.match(
       stdout,
-      /^block 0 \(agent\): succeeded in .*; says: .*, 4 turns, 400 tokens in, 80 tokens out, .* USD$/m,
+      /^block agent \(agent\): succeeded in .*; says: .*, 4 turns, 400 tokens in, 80 tokens out, .* USD$/m,
     );
-    assert.match(stdout, /^secret [\w/-]+: ANTHROPIC_API_KEY of block 0$/m);
+    assert.match(stdout, /^secret [\w/-]+: ANTHROPIC_API_KEY of block agent$/m);
     const usage = deployment.output('run', 'fix').blocks[0]?.usage;
     const { model: name, costUsd, ...counts } = usage ?? { runtime: '' };
     assert.deepEqual(counts, {
@@ -290,19 +290,19 @@ async function register(deployment: Deployment): Promise<void> {
   const secrets = join(deployment.storage, 'controller', 'secrets');
   mkdirSync(secrets, { recursive: true, mode: 0o700 });
   writeFileSync(join(secrets, 'model-key'), `${KEY}\n`, { mode: 0o600 });
-  for (const [command, kind, name, spec] of [
-    ['capability', 'Capability', 'rules', { files: { 'CLAUDE.md': { text: 'CAPABILITY-INSTRUCTIONS\n' } } }],
-    ['env', 'EnvBundle', 'model', model],
-    ['subagent', 'Subagent', 'developer', developer],
-    ['env', 'EnvBundle', 'subscription', subscription],
-    ['subagent', 'Subagent', 'trusting', trusting],
-    ['subagent', 'Subagent', 'subscribed', subscribed],
-    ['subagent', 'Subagent', 'by-protocol', byProtocol],
-    ['subagent', 'Subagent', 'by-command', byCommand],
-  ] as const) {
-    const path = join(deployment.dir, `${name}.json`);
-    writeFileSync(path, file(kind, name, spec));
-    const { code, stderr } = await deployment.cli(command, 'register', path);
-    assert.equal(code, 0, stderr);
-  }
+  const things = join(deployment.dir, 'things');
+  mkdirSync(things);
+  for (const [kind, name, spec] of [
+    ['Capability', 'rules', { files: { 'CLAUDE.md': { text: 'CAPABILITY-INSTRUCTIONS\n' } } }],
+    ['EnvBundle', 'model', model],
+    ['Subagent', 'developer', developer],
+    ['EnvBundle', 'subscription', subscription],
+    ['Subagent', 'trusting', trusting],
+    ['Subagent', 'subscribed', subscribed],
+    ['Subagent', 'by-protocol', byProtocol],
+    ['Subagent', 'by-command', byCommand],
+  ] as const)
+    writeFileSync(join(things, `${name}.json`), file(kind, name, spec));
+  const { code, stderr } = await deployment.cli('apply', '-f', things);
+  assert.equal(code, 0, stderr);
 }

@@ -19,14 +19,14 @@ const SHARE = 0.25;
 
 /**
  * Calls `exceed` once, with the reason, when `dir` holds more.
- * @returns stop: takes a last look, so that nobody gets past it by ending in time, and answers what that saw.
+ * @returns stop: takes a last look if asked to, so that nobody gets past it by ending in time, and answers what that saw.
  */
 export function watchDisk(
   dir: string,
   limits: DiskLimits | undefined,
   path: string,
   exceed: (failure: AttemptFailure) => void,
-): () => Promise<AttemptFailure | undefined> {
+): (lastLook: boolean) => Promise<AttemptFailure | undefined> {
   if (limits === undefined) return async () => undefined;
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
@@ -39,9 +39,10 @@ export function watchDisk(
     timer = setTimeout(() => void look(), Math.max(LOOK_MS, tookMs / SHARE));
   };
   timer = setTimeout(() => void look(), LOOK_MS);
-  return async () => {
+  return async (lastLook) => {
     stopped = true;
     clearTimeout(timer);
+    if (!lastLook) return undefined;
     return await measure(dir, limits, path).catch(() => undefined);
   };
 }

@@ -154,9 +154,10 @@ async function attemptOnce(
     const attempt: Attempt = { assignment, options, place, log, halt, giveUp, staged, egress, secrets };
     const unwatch = watchDisk(options.workDir, assignment.disk, options.path, stop);
     blocks = await runBlocks(attempt, products);
-    const over = await unwatch();
+    failure = blocks.failure;
+    const over = await unwatch(failure === undefined);
+    failure ??= over;
     egress.close();
-    failure = blocks.failure ?? over;
     await captureRest(attempt, products);
     asserted = await readBlockOutput(staged.places, secrets.redact);
   } catch (error) {

@@ -50,8 +50,8 @@ function usageOf(usage: Usage): string {
     ...count(turns, turns === 1 ? 'turn' : 'turns'),
     ...count(inputTokens, 'tokens in'),
     ...count(outputTokens, 'tokens out'),
-    ...count(cacheReadTokens, 'read from cache'),
-    ...count(cacheWriteTokens, 'written to cache'),
+    ...count(cacheReadTokens || undefined, 'read from cache'),
+    ...count(cacheWriteTokens || undefined, 'written to cache'),
     ...(costUsd === undefined ? [] : [`${costUsd} USD`]),
   ].join(', ');
 }

@@ -101,7 +101,7 @@ function admitRun(pass: Pass, submission: DocumentSubmission, run: Extract<Docum
 function declareQueue(pass: Pass, declared: Extract<Document, { kind: 'Queue' }>, actor: string): Answer {
   const { name, queue, paused } = declared;
   const { state, memory } = pass.engine;
-  state.putQueue(name, JSON.stringify(queue));
+  state.turns.putQueue(name, JSON.stringify(queue));
   memory.queues.reload();
   if (paused !== undefined) setQueuePaused(pass, name, paused, actor);
   return { verdict: 'accepted' };

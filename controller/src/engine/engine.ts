@@ -87,7 +87,7 @@ export class Memory {
 
   /** Inside the transaction that moved them. */
   saveRunTags(state: StateStore): void {
-    for (const [rn, tag] of this.runTags) state.setRunTag(rn, tag);
+    for (const [rn, tag] of this.runTags) state.turns.setRunTag(rn, tag);
     this.runTags.clear();
   }
 
@@ -103,7 +103,7 @@ export class Memory {
 
   rebuild(state: StateStore): void {
     // Who waits only because a lock was kept for somebody would not be told that it is not any more.
-    if (this.locks.isKeeping) state.wakeAllWaiters();
+    if (this.locks.isKeeping) state.turns.wakeAllWaiters();
     this.locks.clear();
     this.queues.reload();
     this.queues.resetActive();

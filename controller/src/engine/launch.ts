@@ -77,10 +77,10 @@ function candidatesOf(
   failed: ReadonlySet<number>,
 ): { readonly item: ItemRow; readonly isAged: boolean }[] {
   const isOpen = ({ iid }: ItemRow): boolean => !failed.has(iid);
-  const ranked = state.runnable(queue, count + failed.size).filter(isOpen);
+  const ranked = state.turns.runnable(queue, count + failed.size).filter(isOpen);
   // When all of them fit nobody is left out.
   const places = ranked.length < count ? 0 : memory.queues.agedPlaces(queue, count);
-  const aged = places === 0 ? [] : state.readyLong(queue, now - AGEING_MS, places + failed.size).filter(isOpen);
+  const aged = places === 0 ? [] : state.turns.readyLong(queue, now - AGEING_MS, places + failed.size).filter(isOpen);
   const first = aged.slice(0, places).map((item) => ({ item, isAged: true }));
   const taken = new Set(first.map(({ item }) => item.iid));
   const others = ranked.filter(({ iid }) => !taken.has(iid)).map((item) => ({ item, isAged: false }));
@@ -106,7 +106,7 @@ async function launch(pass: Pass, item: ItemRow): Promise<void> {
   if (blocking === undefined) {
     await fire(pass, item, run, spec);
     // Another one may share what this one took.
-    for (const lock of resourceLocks) if (typeof lock !== 'string') state.wakeWaiters(lock.key);
+    for (const lock of resourceLocks) if (typeof lock !== 'string') state.turns.wakeWaiters(lock.key);
     return;
   }
   state.change(item, {

@@ -10,7 +10,7 @@ export const FIRST_RANK = Number.MIN_SAFE_INTEGER;
 
 /** An item that was perhaps woken for one of its locks does not take them now: those behind it get that chance. */
 export function passOn({ engine: { state, memory } }: Pass, locks: readonly AdmittedLock[]): void {
-  for (const lock of locks) if (memory.locks.blocking([lock]) === undefined) state.wakeWaiters(lockKey(lock));
+  for (const lock of locks) if (memory.locks.blocking([lock]) === undefined) state.turns.wakeWaiters(lockKey(lock));
 }
 
 /** The item has ended or is paused, and does not wait for its locks any more. */

@@ -32,7 +32,7 @@ export function setRunPaused(pass: Pass, run: RunRow, paused: boolean, actor: st
 export function pauseRun(pass: Pass, run: RunRow, paused: boolean): void {
   const { state } = pass.engine;
   state.pauses.pauseRun(run.rn, paused);
-  if (!paused) state.wakeBlocked(pausedKey(run.rn));
+  if (!paused) state.turns.wakeBlocked(pausedKey(run.rn));
   if (isPaused(pass, { ...run, paused: paused ? 1 : 0 })) state.pauses.freeze(run.rn, pass.now);
   else state.pauses.thaw(run.rn, pass.now);
 }

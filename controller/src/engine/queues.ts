@@ -50,7 +50,7 @@ export class Queues {
   /** Reads the declarations again, those of this transaction included. What is counted of each queue stays. */
   reload(): void {
     this.revision += 1;
-    const rows = this.#state.queues();
+    const rows = this.#state.turns.queues();
     if (!rows.some(({ name }) => name === DEFAULTS.queue))
       rows.push({ name: DEFAULTS.queue, spec: null, paused_by: null });
     const declared = new Set(rows.map(({ name }) => name));
@@ -59,7 +59,7 @@ export class Queues {
       const admitted = spec === null ? this.#fallback : (JSON.parse(spec) as AdmittedQueue);
       const known = this.#queues.get(name) ?? {
         active: 0,
-        tag: this.#state.furthestTag(name),
+        tag: this.#state.turns.furthestTag(name),
         sinceAged: 0,
         startedLast: 0,
         tokens: Infinity,

@@ -85,7 +85,7 @@ export class Reconciler {
   /** Takes up what an earlier controller left: every task is looked at, every lock and slot counted anew. */
   recover(): void {
     const { state, memory } = this.#engine;
-    state.wakeAllWaiters();
+    state.turns.wakeAllWaiters();
     memory.rebuild(state);
     for (const run of state.openRuns()) memory.touched.add(run.rn);
   }

@@ -117,7 +117,7 @@ export async function settleAttempt(
     if (verdict.status === 'done') state.addProducts(item.iid, outputs);
     finishItem(pass, item, run, { ...after, phase: verdict.status, reason: verdict.reason });
   }
-  for (const lock of spec.resourceLocks) state.wakeWaiters(lockKey(lock));
+  for (const lock of spec.resourceLocks) state.turns.wakeWaiters(lockKey(lock));
 }
 
 /** An item that asks without end is no use to anybody. */

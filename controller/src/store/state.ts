@@ -13,6 +13,7 @@ import type { ItemChange, ItemRow, NewRun, RunRow } from './rows.ts';
 import { ScheduleStore } from './schedules.ts';
 import { stateError } from './sqlite-errors.ts';
 import { Statements } from './statements.ts';
+import { TurnStore } from './turns.ts';
 
 /** Changes whenever a table does (PRAGMA user_version). */
 const LAYOUT = 5;
@@ -25,6 +26,7 @@ export class StateStore {
   readonly pauses: PauseStore;
   readonly edges: EdgeStore;
   readonly patterns: PatternStore;
+  readonly turns: TurnStore;
   readonly #sql: Statements;
   /** Named by content, so that none is ever out of date. */
   readonly #pipelines = new Map<string, PipelineSpec>();
@@ -53,6 +55,7 @@ export class StateStore {
       this.pauses = new PauseStore(this.db);
       this.edges = new EdgeStore(this.db);
       this.patterns = new PatternStore(this.db);
+      this.turns = new TurnStore(this.db);
     } catch (cause) {
       this.db.close();
       throw stateError(cause, path);
@@ -241,36 +244,6 @@ export class StateStore {
     return (this.#sql.one('SELECT sum(n) AS n FROM run_count WHERE rn = ?', rn) as { n: number | null }).n ?? 0;
   }
 
-  /* ---- queues ---- */
-
-  /** `spec` is null of a queue that nobody has declared, and that was paused all the same. */
-  queues(): { readonly name: string; readonly spec: string | null; readonly paused_by: string | null }[] {
-    return this.#sql.all('SELECT * FROM queue') as ReturnType<StateStore['queues']>;
-  }
-
-  putQueue(name: string, spec: string): void {
-    this.#sql.run(
-      'INSERT INTO queue (name, spec) VALUES (?, ?) ON CONFLICT DO UPDATE SET spec = excluded.spec',
-      name,
-      spec,
-    );
-  }
-
-  /** The furthest place that a dispatched item of the queue had: where a new run begins. Looked up once, at start. */
-  furthestTag(queue: string): number {
-    return (
-      (
-        this.#sql.one('SELECT max(tag) AS tag FROM item WHERE queue = ? AND attempt > 0', queue) as {
-          tag: number | null;
-        }
-      ).tag ?? 0
-    );
-  }
-
-  setRunTag(rn: number, tag: number): void {
-    this.#sql.run('UPDATE run SET tag = ? WHERE rn = ?', tag, rn);
-  }
-
   cancelRun(rn: number, why: string): void {
     this.#sql.run('UPDATE run SET cancelled = ?, changed = changed + 1 WHERE rn = ?', why, rn);
   }
@@ -371,24 +344,6 @@ export class StateStore {
     return this.#sql.all('SELECT * FROM item WHERE task IS NOT NULL') as ItemRow[];
   }
 
-  runnable(queue: string, limit: number): ItemRow[] {
-    return this.#sql.all(
-      'SELECT * FROM item WHERE runnable = 1 AND queue = ? ORDER BY rank, iid LIMIT ? + 0',
-      queue,
-      limit,
-    ) as ItemRow[];
-  }
-
-  /** Those that have been ready since before `before`, the longest first. */
-  readyLong(queue: string, before: number, limit: number): ItemRow[] {
-    return this.#sql.all(
-      'SELECT * FROM item WHERE runnable = 1 AND queue = ? AND ready_at <= ? ORDER BY ready_at, iid LIMIT ? + 0',
-      queue,
-      before,
-      limit,
-    ) as ItemRow[];
-  }
-
   due(now: number, limit: number): ItemRow[] {
     return this.#sql.all(
       'SELECT * FROM item WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ? + 0',
@@ -404,37 +359,6 @@ export class StateStore {
     ) as { at: number | null };
     const due = [item.at, run.at, this.schedules.nextAt() ?? null].filter((at) => at !== null);
     return due.length === 0 ? undefined : Math.min(...due);
-  }
-
-  /**
-   * Lets two items of each queue that wait for `lock` try again, the first by rank and the one that is ready longest: a queue
-   * that is held back holds no other one back.
-   */
-  wakeWaiters(lock: string): void {
-    // From one queue to the next by the index, however many wait in each.
-    this.#sql.run(
-      `WITH RECURSIVE waiting (queue) AS (
-         SELECT min(queue) FROM item WHERE blocked_on = @lock
-         UNION ALL
-         SELECT (SELECT min(queue) FROM item WHERE blocked_on = @lock AND queue > waiting.queue)
-         FROM waiting WHERE queue IS NOT NULL)
-       UPDATE item SET blocked_on = NULL, runnable = 1 WHERE iid IN (
-         SELECT (SELECT iid FROM item WHERE blocked_on = @lock AND queue = waiting.queue ORDER BY rank, iid LIMIT 1)
-         FROM waiting WHERE queue IS NOT NULL
-         UNION ALL
-         SELECT (SELECT iid FROM item WHERE blocked_on = @lock AND queue = waiting.queue ORDER BY ready_at, iid LIMIT 1)
-         FROM waiting WHERE queue IS NOT NULL)`,
-      { lock },
-    );
-  }
-
-  wakeBlocked(blockedOn: string): void {
-    this.#sql.run('UPDATE item SET blocked_on = NULL, runnable = 1 WHERE blocked_on = ?', blockedOn);
-  }
-
-  /** After a start nobody remembers who was told of a lock, so every waiter looks for itself. */
-  wakeAllWaiters(): void {
-    this.#sql.run('UPDATE item SET blocked_on = NULL, runnable = 1 WHERE blocked_on IS NOT NULL');
   }
 
   /** The one way an item changes. Keeps the run's count of open items and marks the run for publishing. */

@@ -5,9 +5,10 @@ import { appendFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { attemptFile, attemptPrefix, receiptKey, specKey } from '@pangolin/contracts/layout';
+import { attemptFile, attemptPrefix, eventsKey, receiptKey, specKey } from '@pangolin/contracts/layout';
 import { openStore } from '@pangolin/storage/open';
 import { awaitRun } from '../../cli/src/read/admitted.ts';
+import { workOf } from '../../cli/src/read/work.ts';
 import { renderRun } from '../../cli/src/render/run.ts';
 import type { ItemStatus } from '@pangolin/contracts/status';
 import { exampleStorage, pangolin, root, SEALED, StorageFolder } from './harness.ts';
@@ -135,6 +136,19 @@ test('one item is shown with what it used, reached, was given and says', async (
   ]);
   assert.deepEqual((json['secrets'] as unknown[])[0], { ref: 'model', variable: 'KEY', as: 'env', blocks: ['0'] });
   assert.deepEqual([json['blocks'], json['asserted']], [output.blocks, output.asserted]);
+
+  const late = { items: [{ id: 'late', pipeline: { sha256: 'q' } }], pipelines: { q: { blocks: [blocks[1]] } } };
+  const { sha256 } = storage.product(JSON.stringify(late));
+  storage.put(eventsKey('r'), `${JSON.stringify({ kind: 'run.extended', items: { sha256 } })}\n`);
+  const joined = { id: 'late', phase: 'running', reason: 'Running', attempts: 1 } as const;
+  const { secrets: granted } = await workOf(await openStore(storage.dir), 'r', joined);
+  assert.deepEqual(
+    granted?.map(({ ref, blocks: to }) => [ref, to]),
+    [
+      ['lint-key', ['lint']],
+      ['npm', ['lint']],
+    ],
+  );
 });
 
 test('of many items the causes of a failure are shown first, and --failed shows nothing else', async () => {

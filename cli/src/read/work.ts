@@ -1,11 +1,12 @@
 /** What an item did and was given: from the output.json that the controller accepted, its egress log, and its pipeline. */
-import type { AdmittedItem, AdmittedRun } from '@pangolin/contracts/admitted-run';
+import type { AdmittedItem, AdmittedRun, Extension } from '@pangolin/contracts/admitted-run';
 import type { BlockOutput } from '@pangolin/contracts/block-output';
 import type { EgressLine, EgressRefusal } from '@pangolin/contracts/egress';
 import type { EnvBundle } from '@pangolin/contracts/env-bundle';
-import { specKey } from '@pangolin/contracts/layout';
+import { eventsKey, specKey } from '@pangolin/contracts/layout';
 import type { BlockResult, Output } from '@pangolin/contracts/output';
 import type { Block, PipelineSpec } from '@pangolin/contracts/pipeline';
+import type { RunEvent } from '@pangolin/contracts/run-log';
 import type { ItemStatus } from '@pangolin/contracts/status';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { productBytes } from './products.ts';
@@ -39,7 +40,7 @@ export interface Work {
   readonly secrets?: readonly SecretGrant[];
 }
 
-const SPEC_BYTES_MAX = 2 ** 31;
+const RECORD_BYTES_MAX = 2 ** 31;
 
 /** @throws PangolinError INTEGRITY, NOT_FOUND. */
 export async function workOf(store: ObjectStore, run: string, item: ItemStatus): Promise<Work> {
@@ -100,15 +101,29 @@ export function destinationsOf(log: string): readonly Destination[] {
   return [...all.values()];
 }
 
-/** Empty also for an item that joined its run later: the spec of the run does not have it. */
 async function secretsOf(store: ObjectStore, run: string, id: string): Promise<readonly SecretGrant[]> {
-  const bytes = await store.get(specKey(run), { maxBytes: SPEC_BYTES_MAX }).catch(() => undefined);
-  if (bytes === undefined) return [];
-  const { items, pipelines } = JSON.parse(bytes.toString('utf8')) as AdmittedRun;
-  const item = items.find((each) => each.id === id);
-  const pipeline = item?.pipeline && pipelines[item.pipeline.sha256];
-  if (item === undefined || pipeline === undefined) return [];
-  return grantsOf(pipeline, await bundlesOf(store, item));
+  for await (const { items, pipelines } of admittedIn(store, run)) {
+    const item = items.find((each) => each.id === id);
+    if (item === undefined) continue;
+    const pipeline = item.pipeline && pipelines[item.pipeline.sha256];
+    return pipeline === undefined ? [] : grantsOf(pipeline, await bundlesOf(store, item));
+  }
+  return [];
+}
+
+/** The items as they were admitted: with the run, and what joined it later, which its log names once it is sealed. */
+async function* admittedIn(store: ObjectStore, run: string): AsyncGenerator<Pick<Extension, 'items' | 'pipelines'>> {
+  const limit = { maxBytes: RECORD_BYTES_MAX };
+  // Not there, or not for this reader: the rest of the status is shown all the same.
+  const spec = await store.get(specKey(run), limit).catch(() => undefined);
+  if (spec !== undefined) yield JSON.parse(spec.toString('utf8')) as AdmittedRun;
+  const log = await store.get(eventsKey(run), limit).catch(() => undefined);
+  for (const line of log?.toString('utf8').split('\n') ?? []) {
+    if (!line.includes('"run.extended"')) continue;
+    const event = JSON.parse(line) as RunEvent;
+    if (event.kind !== 'run.extended') continue;
+    yield JSON.parse((await productBytes(store, event.items)).toString('utf8')) as Extension;
+  }
 }
 
 async function bundlesOf(store: ObjectStore, { env = [] }: AdmittedItem): Promise<readonly EnvBundle[]> {

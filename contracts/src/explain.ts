@@ -80,6 +80,28 @@ function nameOf(pointer: string): string {
   return `\`${name.slice(0, 60)}\``;
 }
 
+/** How this very value could be what is wanted, or what a right one looks like. */
+function hintForType(schemas: readonly Schema[], value: unknown): string | undefined {
+  const text = schemas.find(({ type }) => type === 'string');
+  const pattern = schemas.find((schema) => schema.pattern)?.pattern;
+  const isPlain = typeof value === 'number' || typeof value === 'boolean';
+  if (text && isPlain && (pattern === undefined || matches(pattern, String(value)))) return 'Put it in quotes.';
+  const wantsNumber = schemas.some(({ type }) => type === 'number' || type === 'integer');
+  if (wantsNumber && typeof value === 'string' && /^\d+$/.test(value)) return 'Remove the quotes.';
+  if (pattern !== undefined) return formatOf(pattern).hint;
+  const [only] = schemas;
+  if (schemas.length > 1) return undefined;
+  if (only?.type === 'array' && typeof value === 'string')
+    return 'Write a list, in [brackets] or a line each after a dash.';
+  const fields = only?.type === 'object' ? Object.keys(only.properties ?? {}) : [];
+  return fields.length === 0
+    ? undefined
+    : `Write { ${fields
+        .sort()
+        .map((name) => `${name}: …`)
+        .join(', ')} }, or some of these.`;
+}
+
 class Walk {
   readonly findings: Finding[] = [];
 
@@ -101,19 +123,7 @@ class Walk {
 
   #wrongType(schemas: readonly Schema[], value: unknown, path: string, about?: string): void {
     const wanted = [...new Set(schemas.map((s) => (s.pattern ? formatOf(s.pattern).what : names[s.type ?? 'object'])))];
-    const quotable = ['number', 'boolean'].includes(typeof value) && schemas.some((s) => s.type === 'string');
-    const numeric =
-      typeof value === 'string' && /^\d+$/.test(value) && schemas.some((s) => /number|integer/.test(s.type ?? ''));
-    const pattern = schemas.find((s) => s.pattern)?.pattern;
-    const hint = quotable
-      ? 'Put it in quotes.'
-      : numeric
-        ? 'Remove the quotes.'
-        : value === null
-          ? 'Write a value, or remove the field.'
-          : pattern === undefined
-            ? about
-            : formatOf(pattern).hint;
+    const hint = value === null ? 'Write a value, or remove the field.' : (hintForType(schemas, value) ?? about);
     this.#add(path, 'WrongType', `${nameOf(path)} must be ${wanted.join(' or ')}, found ${show(value)}`, hint);
   }
 

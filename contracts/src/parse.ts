@@ -200,6 +200,13 @@ function parseYaml(text: string): YamlResult {
   }
 }
 
+/** By the parser's own code. */
+const syntaxHints: Readonly<Record<string, string>> = {
+  TAB_AS_INDENT: 'Indent with spaces.',
+  BAD_INDENT: 'Indent this line as its neighbours are.',
+  BLOCK_AS_IMPLICIT_KEY: 'Indent this line as its neighbours are, or put text that holds a colon in quotes.',
+};
+
 function compose(text: string): Document.Parsed {
   const tokens = [...new Parser().parse(text)];
   refuseDepth(tokens);
@@ -214,7 +221,7 @@ function compose(text: string): Document.Parsed {
     const fault = document.errors[0] ?? document.warnings[0];
     if (fault) {
       const atEnd = fault.pos[0] >= text.trimEnd().length;
-      const hint = atEnd ? 'The file ends here; it may be cut off.' : undefined;
+      const hint = atEnd ? 'The file ends here; it may be cut off.' : syntaxHints[fault.code];
       throw new Stop(fault.pos[0], atEnd ? 'Truncated' : 'Syntax', sentence(fault.message), hint);
     }
     if (document.directives?.yaml.explicit === true && document.directives.yaml.version !== '1.2') {

@@ -80,6 +80,7 @@ export const cases: readonly Row[] = [
   ['a merge key', 'x.yaml', item('<<: { timeout: 1m }')],
   ['null where a map belongs', 'x.yaml', item('needs:')],
   ['text where a list belongs', 'x.yaml', item('resourceLocks: repo/src')],
+  ['a number where an object belongs', 'x.yaml', item('retry: 3')],
   ['a quoted number', 'x.yaml', item('priority: "5"')],
   ['a fraction', 'x.yaml', item('priority: 1.5')],
   ['a priority out of range', 'x.yaml', item('priority: 5000')],

@@ -59,7 +59,7 @@ export async function admit(bytes: Uint8Array, file: string, context: AdmitConte
   const queue = context.queue(run.queue);
   if (queue) findings.push(...checkRoles(read, queue.pattern));
   else {
-    const hint = 'Leave `queue` out for the default one.';
+    const hint = 'Leave `queue` out for the default one, or drop a file with `kind: Queue` of that name first.';
     findings.push({ path: at.queue, code: 'UnknownQueue', message: `there is no queue ${show(run.queue)}`, hint });
   }
   const pins = new ThingPins(context.store);

@@ -3,12 +3,12 @@
  * encoding conversion whatever `.gitattributes` says), modes reduced to executable or not. Left out: every `.git`, what
  * `.gitignore` files of the folder ignore, empty directories, sockets and pipes. The folder itself is not written to.
  */
-import { mkdir, realpath, stat, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { show } from '@pangolin/contracts/formats';
 import { git } from './git.ts';
 import { bareRepository } from './git-pack.ts';
-import type { Found } from './git-commits.ts';
+import { folderAt, type Found } from './git-commits.ts';
 import { refuse } from './refusal.ts';
 
 const identity = { name: 'Pangolin', email: 'pangolin@localhost', date: '2000-01-01T00:00:00Z' };
@@ -18,14 +18,7 @@ const NESTED_MAX = 32;
 
 /** `dir` is a scratch directory of the caller, outside of the folder. @throws a refusal. */
 export async function commitFolder(path: string, dir: string): Promise<Found> {
-  const folder = await realpath(path).catch(() => undefined);
-  if (folder === undefined || !(await stat(folder)).isDirectory()) {
-    return refuse(
-      'WorkspaceNotFound',
-      `there is no folder ${show(path)}`,
-      'Relative paths start where the controller runs.',
-    );
-  }
+  const folder = await folderAt(path);
   const gitDir = await bareRepository(join(dir, 'folder.git'), 'sha1');
   await writeFile(join(gitDir, 'config'), '[core]\n\trepositoryformatversion = 0\n\tbare = false\n');
   await mkdir(join(gitDir, 'info'));

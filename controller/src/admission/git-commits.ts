@@ -21,16 +21,20 @@ export interface Found {
   readonly objects: string;
 }
 
+/** @throws a refusal. */
+export async function folderAt(path: string): Promise<string> {
+  const place = await realpath(path).catch(() => undefined);
+  const isFolder = place !== undefined && (await stat(place)).isDirectory();
+  if (isFolder) return place;
+  const hint =
+    'A relative path starts at the file for `pangolin orch submit`, and where the controller was started for a dropped file.';
+  const message = place === undefined ? `there is no folder ${show(path)}` : `${show(path)} is a file and no folder`;
+  return refuse('WorkspaceNotFound', message, hint);
+}
+
 /** HEAD without `commit` or `ref`. What is not committed is not looked at. @throws a refusal. */
 export async function findLocalCommit(path: string, wanted: Wanted): Promise<Found> {
-  const place = await realpath(path).catch(() => undefined);
-  if (place === undefined || !(await stat(place)).isDirectory()) {
-    return refuse(
-      'WorkspaceNotFound',
-      `there is no folder ${show(path)}`,
-      'Relative paths start where the controller runs.',
-    );
-  }
+  const place = await folderAt(path);
   const gitDir = await commonGitDir(place, path);
   const objects = join(gitDir, 'objects');
   if (objects.includes('\n')) refuse('UrlRefused', 'the path of the repository holds a line end');

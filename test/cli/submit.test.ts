@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { receiptTimeout } from '../../cli/src/read/receipts.ts';
 import { receiptKey } from '@pangolin/contracts/layout';
 import type { Problem, Receipt } from '@pangolin/contracts/status';
 import { actorOfSubmission } from '@pangolin/contracts/submission';
@@ -207,6 +208,13 @@ test('submit --wait without a controller is an error, for nothing would ever end
   ]);
   assert.equal(code, 6);
   assert.match(stderr, /run fresh is queued, and no controller has taken it yet \[UNAVAILABLE\]/);
+});
+
+test('submit --wait gives a controller time that is started beside it, unless told otherwise', () => {
+  assert.equal(receiptTimeout(undefined, true), 30_000);
+  assert.equal(receiptTimeout(undefined, true, 5000), 5000);
+  assert.equal(receiptTimeout(0, true), 0);
+  assert.equal(receiptTimeout(undefined, false), undefined, 'as the lease says');
 });
 
 for (const actor of ['alice', 'robot:x', `human:${'ü'.repeat(100)}`]) {

@@ -28,6 +28,11 @@ export async function awaitReceipt(
   return await waitFor(store, forMs, () => findReceipt(store, name));
 }
 
+/** Of `submit`, in ms: who waits for the end of the run may have started the controller a moment ago. */
+export function receiptTimeout(given: number | undefined, wait: boolean, endMs = Infinity): number | undefined {
+  return given ?? (wait ? Math.min(SERVED_MS, endMs) : undefined);
+}
+
 /** What the receipt means to a script (design §10). */
 export function receiptExitCode(receipt: Receipt): number {
   if (receipt.verdict === 'accepted') return 0;

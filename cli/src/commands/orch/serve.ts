@@ -6,7 +6,7 @@ export const serve = command({
   args: {
     compute: {
       type: 'enum',
-      options: ['process', 'docker', 'fargate', 'kubernetes'],
+      options: ['process', 'docker', 'fargate'],
       description: 'Where tasks run. Else docker when an engine answers, else process.',
     },
     unsandboxed: {

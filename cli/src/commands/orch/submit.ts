@@ -3,6 +3,7 @@ import { command } from '../../command.ts';
 import type { Context } from '../../context.ts';
 import { controlFlags } from '../../control.ts';
 import { drop, nameOf, queued, rejected, type About } from '../../drop.ts';
+import { receiptTimeout } from '../../read/receipts.ts';
 import { readSpecFile, reportProblems } from '../../spec-file.ts';
 import { usage } from '../../strict.ts';
 import { watchToEnd } from './watch.ts';
@@ -11,7 +12,11 @@ export const submit = command({
   description: 'Check a Run, Queue or Schedule file, drop it into the inbox and say what the controller made of it',
   args: {
     file: { type: 'positional', description: 'YAML or JSON, `-` for standard input.' },
-    ...controlFlags,
+    'receipt-timeout': {
+      ...controlFlags['receipt-timeout'],
+      description:
+        'How long to wait for an answer. Else 30s, or 2s without --wait when nothing seems to serve this storage.',
+    },
     actor: { type: 'string', description: 'Who submits: human:NAME, agent:NAME or service:NAME. Else human:<you>.' },
     wait: { type: 'boolean', description: 'Wait until the run is sealed; exit 0 when it succeeded, 1 when not.' },
     timeout: { type: 'string', duration: true, description: 'With --wait: give up after this time with exit code 6.' },
@@ -22,7 +27,8 @@ export const submit = command({
     const ready = prepareDocument(file);
     if (!ready.ok) return await reportProblems(context, file, ready.problems);
     const { about } = ready;
-    const { actor, wait, 'receipt-timeout': timeoutMs } = args;
+    const { actor, wait } = args;
+    const timeoutMs = receiptTimeout(args['receipt-timeout'], wait, args.timeout);
     if (wait && about.kind !== 'Run') throw usage(`${file.name} is no run to wait for`, 'Leave --wait out.');
     const store = await context.openOrCreate();
     const answer = await drop(store, file, ready, { actor, timeoutMs });

@@ -8,6 +8,7 @@ import type { AdmittedItem } from '@pangolin/contracts/admitted-run';
 import type { AdmittedPattern, AdmittedTemplate } from '@pangolin/contracts/pattern';
 import { specOf } from '@pangolin/controller/engine/engine';
 import { planRun } from '@pangolin/controller/plan/patterns/patterns';
+import { registerThing } from '@pangolin/storage/registry';
 import { admittedItem, admittedRun, World, type Fate } from './world.ts';
 
 const bundle = canonicalBytes({ values: { A: 'b' } });
@@ -123,3 +124,25 @@ for (const { what, items, pattern, fates = {}, attempts } of ways) {
     );
   });
 }
+
+test('what one Extension has named is the same in the next one', async (t) => {
+  const world = new World(() => done());
+  await world.open();
+  t.after(() => world.close());
+  await world.submit(admittedRun('run', [item('a')], { openEnded: true, inherited: { pins: [], images: [] } }));
+  await world.pass();
+  const extend = async (id: string, command: string): Promise<void> => {
+    const pipeline = canonicalBytes({ blocks: [{ kind: 'script', command }] });
+    await registerThing(world.store, 'pipeline', 'x.new', pipeline, 'human:ada', 0);
+    const spec = { run: 'run', items: [{ id, pipeline: 'x.new' }] };
+    const file = { apiVersion: 'pangolin.dev/v1', kind: 'Extension', spec };
+    await world.store.put(`inbox/${id}-1~human%3Atest.json`, JSON.stringify(file));
+    world.reconciler.engine.admission.hint('inbox/');
+    for (let pass = 0; pass < 5; pass++) await world.pass();
+  };
+  await extend('b', 'old');
+  await extend('c', 'new');
+  const [, b, c] = world.items('run').map((row) => specOf(row).pipeline);
+  assert.equal(b!.ref, 'x.new');
+  assert.deepEqual(c, b);
+});

@@ -8,6 +8,7 @@ import { rolesOf } from '../plan/patterns/patterns.ts';
 import type { RunRow } from '../store/rows.ts';
 import type { Document, Submission } from './admission.ts';
 import { applyControl } from './controls.ts';
+import { withNamesOf } from './growing.ts';
 import { extendRun } from './growth.ts';
 import { insertRun } from './insert-run.ts';
 import type { Pass } from './pass.ts';
@@ -144,6 +145,8 @@ async function extend(
     const hint = 'Runs only grow: new items have ids of their own and point at items that are there.';
     return refuse('Conflict', error.message, hint, `/spec${path}`);
   }
+  const inherited = state.patterns.inherited(run.rn);
+  if (inherited) state.patterns.inherit(run.rn, withNamesOf(inherited, document.extension.items));
   state.claimControl(submission.name, pass.now);
   return accepted;
 }

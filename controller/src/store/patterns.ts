@@ -16,6 +16,10 @@ export class PatternStore {
     if (inherited) this.#sql.run('INSERT INTO inherited VALUES (?, ?)', rn, JSON.stringify(inherited));
   }
 
+  inherit(rn: number, inherited: Inherited): void {
+    this.#sql.run('UPDATE inherited SET spec = ? WHERE rn = ?', JSON.stringify(inherited), rn);
+  }
+
   /** Of a run that has one. */
   of(rn: number): AdmittedPattern {
     return JSON.parse(

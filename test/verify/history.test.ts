@@ -189,6 +189,18 @@ for (const [name, atLeast, mutants] of [
   });
 }
 
+test('the key of the log has to be valid when the witnesses saw the first checkpoint, not only the second', async () => {
+  const since = (start: string) =>
+    trustOf(keys, (each) => {
+      each.witnessPolicy = policyOf(all, '2');
+      each.trustedRoot.tlogs[0].publicKey.validFor = { start };
+    });
+  const { verdict } = await verify(files, since('2026-03-01T09:59:30.000Z'));
+  const later = await verify(files, since('2026-03-01T09:59:31.000Z'));
+  assert.deepEqual([verdict, later.verdict, later.failure], ['verified', 'failed', 'history']);
+  assert.match(later.checks.history.detail, /^The key of the log was not valid at 2026-03-01T09:59:30\.000Z\.$/);
+});
+
 test('without the check history a log that was rewritten since the run was opened would escape', async () => {
   const harness = new Harness(trust(), base);
   const files = opened(keys, story, all, forgeries['that the log of the seal does not continue']);

@@ -223,6 +223,10 @@ test('a token of another seal, two equal tokens and tokens out of order are refu
       .map((genTime) => forgeToken(authority, over, { genTime }))
       .sort(Buffer.compare);
   assert.equal(await check((over) => pair(over)), 2);
+  // One of two less must not make the bracket narrower.
+  const { timeBracket, sealDelayMs, run } = await verifyBundle(memoryReader(withTokens(pair)), trust);
+  assert.equal(timeBracket.notAfter, '2027-06-01T10:00:00.000Z');
+  assert.equal(sealDelayMs, Date.parse(timeBracket.notAfter!) - Date.parse(run!.completedAt!));
   assert.equal(await check((over) => pair(over).reverse()), 'structure');
   assert.equal(
     await check((over) => [pair(over)[0]!, pair(over)[0]!].map((each, _, [first]) => first ?? each)),

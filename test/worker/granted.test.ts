@@ -184,7 +184,7 @@ describe('a worker with grants, when the store misbehaves', { skip: rgw.skip }, 
 
   test('grants are renewed while a block runs, and after they have ended', async () => {
     const spec = { blocks: [script('touch started; while [ ! -e go ]; do sleep 0.05; done; echo done')] };
-    const { dirs, store, issue, first } = await grant(rgw, spec, { seconds: 5 });
+    const { dirs, store, issue, first } = await grant(rgw, spec, { seconds: 15 });
     const { ended } = start(dirs);
     await poll('it works', () => existsSync(join(dirs.work, 'workspace', 'started')));
     await poll('the first grants have ended', async () => (await post(first.attempt!.files)) === 403);

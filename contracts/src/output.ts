@@ -105,6 +105,9 @@ export const Output = Type.Object(
           }),
           capabilities: Type.Optional(Type.Literal('none')),
           noNewPrivileges: Type.Optional(Type.Literal(true)),
+          seccomp: Type.Optional(
+            Type.Literal('filter', { description: 'Some filter of system calls; whose is not seen.' }),
+          ),
         },
         closed,
       ),

@@ -13,7 +13,7 @@ import { createDockerProvider, type DockerEngine } from '@pangolin/controller/pr
 import { containerOptions } from '@pangolin/controller/providers/docker-container';
 import type { ComputeProvider, SandboxRequest } from '@pangolin/controller/providers/provider';
 
-const engine: DockerEngine = { runtimes: ['runc', 'runsc'], seccomp: true };
+const engine: DockerEngine = { runtimes: ['runc', 'runsc'], filtering: ['docker', 'runc'] };
 const docker = createDockerProvider({ deployment: 'd', image: 'i', engine });
 
 const honoured: readonly SandboxRequest[] = [
@@ -77,8 +77,10 @@ test('docker refuses a runtime that its engine does not have, by name', () => {
   );
 });
 
-test('a filter that the engine does not have is not promised', () => {
-  const bare = createDockerProvider({ deployment: 'd', image: 'i', engine: { runtimes: [], seccomp: false } });
+test('a filter that the engine does not have, or a runtime with its own kernel does not hold, is not promised', () => {
+  assert.equal(unmet({ seccomp: 'default' }, docker.enforce({ seccomp: 'default', runtime: 'runsc' })), 'seccomp');
+  assert.equal(docker.enforce({ runtime: 'runc' }).seccomp, 'default');
+  const bare = createDockerProvider({ deployment: 'd', image: 'i', engine: { runtimes: [], filtering: [] } });
   assert.equal(unmet({ seccomp: 'default' }, bare.enforce({ seccomp: 'default' })), 'seccomp');
 });
 

@@ -17,7 +17,7 @@ import { LineSplitter, LogWriter } from '@pangolin/worker-image/log-writer';
 import { optionsFrom } from '@pangolin/worker-image/options';
 import { WORKER_VERSION } from '@pangolin/worker-image/version';
 
-const status = (uid: string, capabilities: string, rest = 'NoNewPrivs: 1\nend\n'): string =>
+const status = (uid: string, capabilities: string, rest = 'NoNewPrivs: 1\nSeccomp: 2\nend\n'): string =>
   `Uid: ${uid}\t${uid}\t${uid}\t${uid}\nCapPrm: ${capabilities}\nCapEff: ${capabilities}\n${rest}`;
 /** What the process that tries the doors of the worker reports → what is said of it, under a manifest that promises all. */
 const reports: readonly (readonly [string, RegExp])[] = [
@@ -33,13 +33,18 @@ const reports: readonly (readonly [string, RegExp])[] = [
   [status('1000', '0001'), /hold capabilities/],
   ['Uid: 1000\nend\n', /hold capabilities/],
   [status('1000', '0000', 'NoNewPrivs: 0\nend\n'), /gain privileges/],
+  [status('1000', '0000', 'NoNewPrivs: 1\nSeccomp: 0\nend\n'), /no filter/],
 ];
 test('no block runs where its guard does not hold, or was not looked at whole', () => {
   const user = { uid: 1000, gid: 1000 };
-  const promised = { capabilities: 'none', noNewPrivileges: true } as const;
+  const promised = { capabilities: 'none', noNewPrivileges: true, seccomp: 'default' } as const;
   for (const [report, message] of reports)
     assert.throws(() => judgeReport(report, user, promised), { reason: 'SandboxUnsupported', message }, report);
-  assert.deepEqual(judgeReport(status('1000', '0000'), user, promised), { user: 'separate', ...promised });
+  assert.deepEqual(judgeReport(status('1000', '0000'), user, promised), {
+    user: 'separate',
+    ...promised,
+    seccomp: 'filter',
+  });
   assert.deepEqual(judgeReport(status('1000', '0001', 'end\n'), user, {}), { user: 'separate' });
 });
 

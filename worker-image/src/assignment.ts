@@ -32,7 +32,7 @@ export interface Assignment extends AttemptRef {
   /** The manifest promises that blocks run as another uid than the runner. */
   readonly separateUser: boolean;
   /** What it promises of blocks besides. */
-  readonly promised: Partial<Pick<Sandbox, 'capabilities' | 'noNewPrivileges'>>;
+  readonly promised: Partial<Pick<Sandbox, 'capabilities' | 'noNewPrivileges' | 'seccomp'>>;
   /** Blocks get a proxy to the hosts of an allow-list. */
   readonly hasAllowList: boolean;
   /** Absent: nobody keeps one. */

@@ -15,6 +15,8 @@ type Promised = Assignment['promised'];
 /** More is no report of ours. */
 const REPORT_CHARS_MAX = 16_384;
 const DOORS_NAMED_MAX = 8;
+/** proc(5), `Seccomp` of /proc/PID/status. */
+const SECCOMP_MODE_FILTER = '2';
 
 /**
  * Arguments: a directory of the worker, one that it writes to, and the processes to look into. Prints `open PATH` for what
@@ -37,7 +39,7 @@ for pid; do
   done
 done
 while read -r name values; do
-  case $name in Uid:|CapPrm:|CapEff:|NoNewPrivs:) echo "$name $values" ;; esac
+  case $name in Uid:|CapPrm:|CapEff:|NoNewPrivs:|Seccomp:) echo "$name $values" ;; esac
 done </proc/self/status
 echo end
 `;
@@ -91,8 +93,11 @@ export function judgeReport(report: string, { uid }: BlockUser, promised: Promis
   if (promised.capabilities === 'none' && !none) refuse('blocks hold capabilities of the kernel, or may');
   const noNewPrivileges = value('NoNewPrivs');
   if (promised.noNewPrivileges && noNewPrivileges === '0') refuse('blocks can gain privileges by running a program');
+  const isFiltered = value('Seccomp') === SECCOMP_MODE_FILTER;
+  if (promised.seccomp && !isFiltered) refuse('no filter stands between blocks and the system calls of the kernel');
   return {
     user: 'separate',
+    ...(isFiltered && { seccomp: 'filter' }),
     ...(none && { capabilities: 'none' }),
     ...(noNewPrivileges === '1' && { noNewPrivileges: true }),
   };

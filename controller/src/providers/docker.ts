@@ -3,6 +3,7 @@
  * event stream; nothing is polled. Containers are found again by name and label, so there is no state besides them.
  */
 import { chown, mkdir } from 'node:fs/promises';
+import { basename } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
@@ -50,17 +51,29 @@ const NAME_LOOK_MS = 25;
 export interface DockerEngine {
   /** Names of its runtimes: runc, runsc, … */
   readonly runtimes: readonly string[];
-  /** It filters system calls by its default profile. */
-  readonly seccomp: boolean;
+  /** Those that filter system calls by the engine's default profile; one with a kernel of its own does not. DEFAULT_RUNTIME may be among them. */
+  readonly filtering: readonly string[];
 }
+
+/** By the name of their program: the profile is the kernel's to hold, and these hand it over. */
+const HANDS_OVER_SECCOMP = /^(?:runc|crun)$/;
 
 /** @throws what the engine says, or that there is none */
 export async function dockerEngine(socketPath?: string): Promise<DockerEngine> {
   const docker = await connect(socketPath, ANSWER_TIMEOUT_MS);
-  const info = (await docker.info()) as { Runtimes?: Record<string, unknown>; SecurityOptions?: string[] };
+  const { Runtimes, DefaultRuntime, SecurityOptions } = (await docker.info()) as {
+    Runtimes?: Record<string, { readonly path?: string }>;
+    DefaultRuntime?: string;
+    SecurityOptions?: string[];
+  };
+  const runtimes = Object.keys(Runtimes ?? {});
+  const seccomp = (SecurityOptions ?? []).some((option) => /^name=seccomp,profile=(default|builtin)/.test(option));
+  const filtering = runtimes.filter(
+    (name) => seccomp && HANDS_OVER_SECCOMP.test(basename(Runtimes![name]!.path ?? '')),
+  );
   return {
-    runtimes: Object.keys(info.Runtimes ?? {}),
-    seccomp: (info.SecurityOptions ?? []).some((option) => /^name=seccomp,profile=(default|builtin)/.test(option)),
+    runtimes,
+    filtering: filtering.includes(DefaultRuntime ?? '') ? [DEFAULT_RUNTIME, ...filtering] : filtering,
   };
 }
 
@@ -97,13 +110,13 @@ class DockerProvider implements ComputeProvider {
       throw unsupported('memoryBytes', 'a Docker engine gives a task no less than 6Mi of memory', 'Ask for more.');
     }
     const { runtime } = request;
-    const { runtimes, seccomp } = this.#options.engine ?? { runtimes: [], seccomp: true };
+    const { runtimes, filtering } = this.#options.engine ?? { runtimes: [], filtering: [DEFAULT_RUNTIME] };
     if (runtime !== undefined && runtime !== DEFAULT_RUNTIME && !runtimes.includes(runtime)) {
       const known = runtimes.length === 0 ? 'none but its default' : runtimes.join(', ');
       throw unsupported('runtime', `the Docker engine has no runtime ${runtime}`, `It has ${known}.`);
     }
     const { seccomp: filter, ...sandbox } = enforcedSandbox(request);
-    return seccomp ? { ...sandbox, ...(filter && { seccomp: filter }) } : sandbox;
+    return { ...sandbox, ...(filter && filtering.includes(sandbox.runtime!) && { seccomp: filter }) };
   }
 
   async resolveImage(image = this.#options.image): Promise<{ readonly ref: string; readonly id: string }> {

@@ -169,7 +169,7 @@ for (const [name, server] of Object.entries({ rgw, moto } satisfies Record<strin
         anchors: [{ type: 's3-object-lock', ...place, minRetentionDays: 1 }],
       };
       const honest = await check(world, 0, live);
-      assert.deepEqual([honest.anchored, honest.checkpoints], [2, 6]);
+      assert.deepEqual([honest.anchored, honest.checkpoints], [2, 7]);
       cpSync(path(world, runPrefix('b')), join(world.dir, 'b'), { recursive: true });
       rmSync(path(world, runPrefix('b')), { recursive: true });
       const gone = await check(world, 1, live);

@@ -57,7 +57,7 @@ export interface LogReport {
   readonly heads: number;
   /** Seals in the storage that are of other logs: of deployments that had it before. */
   readonly foreign: number;
-  /** Earlier checkpoints that this log continues: of seals and of anchors. */
+  /** Earlier checkpoints that this log continues: of seals, of anchors, and those that runs were opened after. */
   readonly checkpoints: number;
   /** Runs without a seal: they have no entry yet. */
   readonly unsealed: readonly string[];

@@ -7,6 +7,11 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { canonical } from '@pangolin/contracts/canonical';
 import { keyIdOf, pae } from '@pangolin/contracts/dsse';
+import type { Subject } from '@pangolin/contracts/statement';
+import { noting } from '@pangolin/verify/attest';
+import type { BundleReader } from '@pangolin/verify/bundle-reader';
+import { memoryReader } from '@pangolin/verify/readers/memory';
+import { verifyBundle } from '@pangolin/verify/verify';
 import { standalone, type Said } from '../audit/standalone.ts';
 import { forgeKeys, sha, trustOf, type Files, type Json } from './forge.ts';
 import { tell } from './story.ts';
@@ -74,6 +79,22 @@ test('what fails, and what is below what the trust file requires, is FAILED and 
   assert.equal(below.code, 3);
   const { verificationResult, pangolin_report: report } = below.summary.predicate;
   assert.deepEqual([verificationResult, report.verdict, report.below], ['FAILED', 'verified', ['timeTier']]);
+});
+
+test('the subject is what was read, whatever stands there afterwards', async () => {
+  const changed = new Map(files);
+  const reader = memoryReader(changed);
+  const subject: Subject[] = [];
+  const racing: BundleReader = {
+    ...reader,
+    read: async (name) => {
+      const bytes = await reader.read(name);
+      changed.set(name, Buffer.from('another'));
+      return bytes;
+    },
+  };
+  await verifyBundle(noting(racing, subject), trustOf(keys));
+  assert.deepEqual(subject, ['events.jsonl', 'seal.sigstore.json'].map((name) => ({ name, digest: { sha256: sha(files.get(name)!) } }))); // prettier-ignore
 });
 
 test('what settles nothing is not signed', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -21,6 +21,8 @@ before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'pangolin-verify-'));
   await writeFile(at('bundle.json'), document(files));
   await writeFile(at('evil.json'), document(new Map(files).set('notes', Buffer.from('x'))));
+  await mkdir(at('links'));
+  await symlink(at('bundle.json'), join(at('links'), 'events.jsonl'));
   await writeFile(at('unsealed.json'), document(new Map([...files].filter(([name]) => !name.startsWith('seal')))));
   await writeFile(at('trust.json'), JSON.stringify(trustOf(keys)));
   const others = forgeKeys();
@@ -55,6 +57,7 @@ const cases: readonly [string, () => string[], number, RegExp][] = [
   ['another run', () => [at('bundle.json'), '--trust', at('trust.json'), '--run', 'run-2'], 1, /^FAILED/],
   ['a bad bundle', () => [at('evil.json'), '--trust', at('trust.json')], 1, /^FAILED/],
   ['a bad bundle, without trust', () => [at('evil.json')], 1, /^FAILED/],
+  ['a folder with a link', () => [at('links'), '--trust', at('trust.json')], 1, /^FAILED[^]*not a plain file/],
   ['no trust file', () => [at('bundle.json')], 4, /^INCOMPLETE[^]*no trust file was given/],
   ['an unsealed run', () => [at('unsealed.json'), '--trust', at('trust.json')], 4, /^INCOMPLETE[^]*not sealed/],
   ...(['seal', 'attest', 'log'] as const).map((role): (typeof cases)[number] => [

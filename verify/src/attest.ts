@@ -7,7 +7,7 @@
 import { createPrivateKey, createPublicKey, sign, type KeyObject } from 'node:crypto';
 import { bundleFile } from '@pangolin/contracts/bundle';
 import { keyIdOf, signEnvelope } from '@pangolin/contracts/dsse';
-import type { Sha256 } from '@pangolin/contracts/digest';
+import { sha256, type Sha256 } from '@pangolin/contracts/digest';
 import { PangolinError } from '@pangolin/contracts/errors';
 import { sigstoreBundleBytes } from '@pangolin/contracts/sigstore-bundle';
 import { statementBytes, type Subject } from '@pangolin/contracts/statement';
@@ -57,11 +57,20 @@ export function summaryStatement({ report, subject, origin, policy, at }: Verifi
 
 const levelOf = (dimension: string): string => `PANGOLIN_${dimension.toUpperCase().replaceAll('-', '_')}`;
 
-/** Names and digests of what a bundle rests on: its log and its seal, as far as they are there. */
-export async function subjectOf(reader: BundleReader): Promise<Subject[]> {
-  const there = new Set((await reader.list()).map(({ name }) => name));
-  const names = [bundleFile.events, bundleFile.seal].filter((name) => there.has(name));
-  return await Promise.all(names.map(async (name) => ({ name, digest: { sha256: await reader.digest(name) } })));
+/** What a bundle rests on. */
+const RESTS_ON: readonly string[] = [bundleFile.events, bundleFile.seal];
+
+/** The same bundle; its log and its seal are added to `subject` by the very bytes that are read. */
+export function noting(reader: BundleReader, subject: Subject[]): BundleReader {
+  return {
+    list: () => reader.list(),
+    digest: (name) => reader.digest(name),
+    read: async (name) => {
+      const bytes = await reader.read(name);
+      if (RESTS_ON.includes(name)) subject.push({ name, digest: { sha256: sha256(bytes) } });
+      return bytes;
+    },
+  };
 }
 
 /** The auditor's key. @param pem of an ECDSA P-256 private key, unencrypted. @throws PangolinError INVALID */

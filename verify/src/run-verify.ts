@@ -5,11 +5,12 @@ import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { sha256 } from '@pangolin/contracts/digest';
 import { isPangolinError, messageOf, PangolinError } from '@pangolin/contracts/errors';
+import type { Subject } from '@pangolin/contracts/statement';
 import type { TrustDocument, TrustedAnchor } from '@pangolin/contracts/trust';
 import type { AnchorArchive, OpenAnchor } from './anchor/anchor.ts';
 import { credentialsOf, openS3Anchor } from './anchor/s3.ts';
 import { openSnapshot, readSnapshot, recording } from './anchor/snapshot.ts';
-import { readAuditorKey, signSummary, subjectOf, summaryStatement, type Verified } from './attest.ts';
+import { noting, readAuditorKey, signSummary, summaryStatement, type Verified } from './attest.ts';
 import { checkLog, type LogReport } from './log/check-log.ts';
 import { openLogCopy } from './log/copy-sources.ts';
 import { logExitCode, renderLogReport } from './log/render.ts';
@@ -81,10 +82,9 @@ export async function runVerify(argv: readonly string[], output: Output = proces
       return logExitCode(report);
     }
     const looking = await lookAt(options, openAnchor);
-    const { report, subject } = await verifyFile(bundles[0]!, trust, {
-      ...(run !== undefined && { expectRun: run }),
-      ...looking.options,
-    });
+    const subject: Subject[] = [];
+    const checked = { ...(run !== undefined && { expectRun: run }), ...looking.options };
+    const report = await verifyFile(bundles[0]!, trust, checked, auditor && subject);
     await looking.keep?.(report);
     if (auditor && (!trust || report.verdict === 'incomplete' || subject.length === 0))
       output.stderr('No summary was signed: what was found settles nothing.\n');
@@ -116,21 +116,21 @@ async function checkCopy({ openAnchor, ...copy }: Copy, document: TrustDocument)
   return await checkLog(await openLogCopy({ ...copy, anchors }, trust.origin), trust);
 }
 
-/** The bundle of a run, or the proof of one item. `subject`: the files that the report is of, where they can be named. */
+/** The bundle of a run, or the proof of one item. The files that the report is of are added to `subject`, where it is given. */
 async function verifyFile(
   path: string,
   trust: TrustDocument | undefined,
   options: VerifyOptions,
-): Promise<Pick<Verified, 'report' | 'subject'>> {
+  subject: Subject[] | undefined,
+): Promise<Report> {
   const proof = await readIfProof(path);
   if (proof) {
-    const subject = [{ name: basename(path), digest: { sha256: sha256(proof) } }];
-    return { report: await verifyProof(proof, trust, options), subject };
+    subject?.push({ name: basename(path), digest: { sha256: sha256(proof) } });
+    return await verifyProof(proof, trust, options);
   }
   const { reader, close } = await openBundle(path);
   try {
-    const report = await verifyBundle(reader, trust, options);
-    return { report, subject: await subjectOf(reader) };
+    return await verifyBundle(subject ? noting(reader, subject) : reader, trust, options);
   } finally {
     await close();
   }

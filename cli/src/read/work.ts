@@ -5,8 +5,9 @@ import type { EgressLine, EgressRefusal } from '@pangolin/contracts/egress';
 import type { EnvBundle } from '@pangolin/contracts/env-bundle';
 import { eventsKey, specKey } from '@pangolin/contracts/layout';
 import type { BlockResult, Output } from '@pangolin/contracts/output';
-import type { Block, PipelineSpec } from '@pangolin/contracts/pipeline';
+import type { PipelineSpec } from '@pangolin/contracts/pipeline';
 import type { RunEvent } from '@pangolin/contracts/run-log';
+import { grantsOf } from '@pangolin/contracts/secrets';
 import type { ItemStatus } from '@pangolin/contracts/status';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import { productBytes } from './products.ts';
@@ -47,7 +48,7 @@ export async function workOf(store: ObjectStore, run: string, item: ItemStatus):
   const [output, egress, secrets] = await Promise.all([
     outputOf(store, item),
     item.egress === undefined ? undefined : productBytes(store, { sha256: item.egress }),
-    secretsOf(store, run, item.id),
+    secretsGranted(store, run, item.id),
   ]);
   return {
     ...(output?.asserted && { asserted: output.asserted }),
@@ -101,12 +102,12 @@ export function destinationsOf(log: string): readonly Destination[] {
   return [...all.values()];
 }
 
-async function secretsOf(store: ObjectStore, run: string, id: string): Promise<readonly SecretGrant[]> {
+async function secretsGranted(store: ObjectStore, run: string, id: string): Promise<readonly SecretGrant[]> {
   for await (const { items, pipelines } of admittedIn(store, run)) {
     const item = items.find((each) => each.id === id);
     if (item === undefined) continue;
     const pipeline = item.pipeline && pipelines[item.pipeline.sha256];
-    return pipeline === undefined ? [] : grantsOf(pipeline, await bundlesOf(store, item));
+    return pipeline === undefined ? [] : grantsIn(pipeline, await bundlesOf(store, item));
   }
   return [];
 }
@@ -131,28 +132,16 @@ async function bundlesOf(store: ObjectStore, { env = [] }: AdmittedItem): Promis
   return bytes.map((each) => JSON.parse(each.toString('utf8')) as EnvBundle);
 }
 
-/** As the worker hands them out: a bundle's to the kinds of blocks that it names, a block's own over those. */
-function grantsOf({ blocks }: PipelineSpec, bundles: readonly EnvBundle[]): readonly SecretGrant[] {
+/** By secret and variable, with the blocks that have it. */
+function grantsIn({ blocks }: PipelineSpec, bundles: readonly EnvBundle[]): readonly SecretGrant[] {
   const grants = new Map<string, SecretGrant>();
   for (const [index, block] of blocks.entries()) {
-    for (const [variable, { ref, as }] of grantedTo(block, bundles)) {
+    if (block.kind === 'capture') continue;
+    for (const [variable, { ref, as = 'env' }] of Object.entries(grantsOf(block, bundles))) {
       const key = [ref, variable, as].join('\0');
       const before = grants.get(key)?.blocks ?? [];
       grants.set(key, { ref, variable, as, blocks: [...before, block.id ?? String(index)] });
     }
   }
   return [...grants.values()];
-}
-
-function grantedTo(block: Block, bundles: readonly EnvBundle[]) {
-  const granted = new Map<string, { readonly ref: string; readonly as: 'env' | 'file' }>();
-  if (block.kind === 'capture') return granted;
-  const { kind } = block;
-  for (const { blocks = ['agent'], secrets = {} } of bundles) {
-    if (!blocks.includes(kind)) continue;
-    for (const [variable, { ref }] of Object.entries(secrets)) granted.set(variable, { ref, as: 'env' });
-  }
-  const own = 'secrets' in block ? (block.secrets ?? {}) : {};
-  for (const [variable, { ref, as = 'env' }] of Object.entries(own)) granted.set(variable, { ref, as });
-  return granted;
 }

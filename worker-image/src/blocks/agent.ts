@@ -7,6 +7,7 @@ import { PROMPT_CHARS_MAX } from '@pangolin/contracts/limits';
 import type { Subagent } from '@pangolin/contracts/subagent';
 import { DEFAULT_PROMPT, renderTemplate } from '@pangolin/contracts/template';
 import { parseDuration } from '@pangolin/contracts/units';
+import { grantsOf } from '@pangolin/contracts/secrets';
 import type { Attempt } from '../attempt.ts';
 import { runProcess } from '../block-process.ts';
 import { oomKills } from '../diagnose.ts';
@@ -20,7 +21,7 @@ import { hideRepositoryConfig } from '../stage/repository-config.ts';
 import { own } from '../stage/workspace.ts';
 import type { BlockOutcome } from './block.ts';
 import { missingContext } from './context.ts';
-import { bundledSecrets, bundledValues, environmentOf } from './environment.ts';
+import { bundledValues, environmentOf } from './environment.ts';
 import { blockOutput, diagnoseBlock, reportLeftovers } from './process-end.ts';
 
 const runtimes: Readonly<Record<Subagent['runtime']['kind'], () => Promise<Runtime>>> = {
@@ -91,7 +92,7 @@ async function runIn(
   const finish = new AbortController();
   const killsBefore = oomKills();
   const timeout = block.timeout ?? job.subagent.timeout;
-  const granted = await attempt.secrets.grant(bundledSecrets(attempt, 'agent'), options.secretsDir, user);
+  const granted = await attempt.secrets.grant(grantsOf(block, staged.equipment.env), options.secretsDir, user);
   const environment = environmentOf(attempt, { ...run.env, ...bundledValues(attempt, 'agent'), ...granted.env });
   const end = await runProcess({
     argv: run.argv,

@@ -1,5 +1,5 @@
 /** The environment of a block. */
-import type { SecretGrants } from '@pangolin/contracts/pipeline';
+import { bundlesFor } from '@pangolin/contracts/secrets';
 import type { Attempt } from '../attempt.ts';
 
 /** Default deny: this is all that a block gets. A block may set anything but our own names. */
@@ -27,14 +27,8 @@ export function environmentOf(
 
 /** The values of the env bundles that blocks of that kind are given; later bundles win. */
 export function bundledValues({ staged }: Attempt, kind: 'agent' | 'script'): Record<string, string> {
-  return Object.assign({}, ...bundlesFor(staged, kind).map(({ values }) => values)) as Record<string, string>;
-}
-
-/** Their secrets: those of a bundle for agents are the agent's alone. */
-export function bundledSecrets({ staged }: Attempt, kind: 'agent' | 'script'): SecretGrants {
-  return Object.assign({}, ...bundlesFor(staged, kind).map(({ secrets }) => secrets)) as SecretGrants;
-}
-
-function bundlesFor({ equipment }: Attempt['staged'], kind: 'agent' | 'script') {
-  return equipment.env.filter(({ blocks = ['agent'] }) => blocks.includes(kind));
+  return Object.assign({}, ...bundlesFor(staged.equipment.env, kind).map(({ values }) => values)) as Record<
+    string,
+    string
+  >;
 }

@@ -1,22 +1,20 @@
 /** The script block: a command in the workspace, as the block user, with a clean environment. */
 import { parseDuration } from '@pangolin/contracts/units';
 import type { ScriptBlock } from '@pangolin/contracts/pipeline';
+import { grantsOf } from '@pangolin/contracts/secrets';
 import type { Attempt } from '../attempt.ts';
 import { runProcess } from '../block-process.ts';
 import { oomKills } from '../diagnose.ts';
 import type { BlockOutcome } from './block.ts';
-import { bundledSecrets, bundledValues, environmentOf } from './environment.ts';
+import { bundledValues, environmentOf } from './environment.ts';
 import { blockOutput, diagnoseBlock, reportLeftovers } from './process-end.ts';
 
 export async function runScript(block: ScriptBlock, index: number, attempt: Attempt): Promise<BlockOutcome> {
   const { assignment, options, halt } = attempt;
-  const { workspace, user } = attempt.staged.places;
+  const { places, equipment } = attempt.staged;
+  const { workspace, user } = places;
   const output = blockOutput(attempt, index);
-  const granted = await attempt.secrets.grant(
-    { ...bundledSecrets(attempt, 'script'), ...block.secrets },
-    options.secretsDir,
-    user,
-  );
+  const granted = await attempt.secrets.grant(grantsOf(block, equipment.env), options.secretsDir, user);
   const killsBefore = oomKills();
   const end = await runProcess({
     argv: typeof block.command === 'string' ? ['/bin/sh', '-c', block.command] : argvOf(block.command),

@@ -56,6 +56,10 @@ export const headsKey = (runId: string): string => `${evidencePrefix(runId)}head
 /** That the log of the seal continues the checkpoint that the run was opened after, where that was cosigned (contracts/consistency). */
 export const historyProofKey = (runId: string): string => `${evidencePrefix(runId)}history.proof`;
 export const sealKey = (runId: string): string => `${evidencePrefix(runId)}seal.sigstore.json`;
+/** Bytes that readers take of each; what is larger is none of ours. */
+export const EVENTS_BYTES_MAX = 2 ** 30;
+export const HEADS_BYTES_MAX = 256 * 2 ** 20;
+export const SEAL_BYTES_MAX = 32 * 2 ** 20;
 
 /** The newest signed checkpoint of the deployment's log, and its tiles (`tilePath` of contracts/tlog). */
 export const CHECKPOINT = `${LOG}checkpoint`;

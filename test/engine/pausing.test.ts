@@ -1,7 +1,7 @@
 /** A pause starts nothing, stops nothing, and takes nobody's time. */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { itemsKey, statusKey } from '@pangolin/contracts/layout';
+import { itemsKey, QUEUES, statusKey } from '@pangolin/contracts/layout';
 import type { AdmittedItem } from '@pangolin/contracts/admitted-run';
 import { ACTOR } from '@pangolin/controller/engine/engine';
 import { checkNow } from './invariants.ts';
@@ -138,14 +138,21 @@ test('a pause whose transaction failed was none, and the next pass takes it up',
   await world.submit(admittedRun('r', [admittedItem('a')]));
   await passes(world);
   const { evidence } = world.reconciler.engine;
-  const append = t.mock.method(evidence, 'appendEvents', () => {
-    throw new Error('the disk is full');
-  });
-  await assert.rejects(control(world, 'pause', { queue: 'default' }), /the disk is full/);
-  append.mock.restore();
-  await passes(world);
+  const failing = async (work: () => Promise<void>): Promise<void> => {
+    const append = t.mock.method(evidence, 'appendEvents', () => {
+      throw new Error('the disk is full');
+    });
+    await assert.rejects(work(), /the disk is full/);
+    append.mock.restore();
+    await passes(world);
+  };
+  const put = t.mock.method(world.store, 'put');
+  const published = (): number => put.mock.calls.filter(({ arguments: [key] }) => key === QUEUES).length;
+  await failing(() => control(world, 'pause', { queue: 'default' }));
+  assert.equal(published(), 1);
   await world.submit(admittedRun('late', [admittedItem('a')]));
-  await passes(world);
+  await failing(() => passes(world));
+  assert.equal(published(), 1, 'of the queues nothing has changed');
   for (const [run, kinds] of [
     ['r', ['run.submitted', 'item.fired', 'run.paused']],
     ['late', ['run.submitted', 'run.paused']],

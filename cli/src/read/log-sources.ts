@@ -1,15 +1,20 @@
 /** What `pangolin log check` compares: the log, the seals of the storage, and what anchors keep. */
 import { isPangolinError, messageOf } from '@pangolin/contracts/errors';
-import { checkpointAnchorPrefix, eventsKey, headsKey, sealAnchorPrefix, sealKey } from '@pangolin/contracts/layout';
+import {
+  checkpointAnchorPrefix,
+  EVENTS_BYTES_MAX,
+  eventsKey,
+  HEADS_BYTES_MAX,
+  headsKey,
+  SEAL_BYTES_MAX,
+  sealAnchorPrefix,
+  sealKey,
+} from '@pangolin/contracts/layout';
 import type { TrustedAnchor } from '@pangolin/contracts/trust';
 import type { ObjectStore } from '@pangolin/storage/object-store';
 import type { LockedBucket } from '@pangolin/storage/s3-lock';
 import type { Found, LogSources } from '@pangolin/verify/log/check-log';
 import { runIds } from './runs.ts';
-
-const SEAL_BYTES_MAX = 32 * 2 ** 20;
-const EVENTS_BYTES_MAX = 2 ** 30;
-const HEADS_BYTES_MAX = 256 * 2 ** 20;
 
 /** @param anchors to look into, with the credentials of the environment. */
 export async function openLogSources(

@@ -7,6 +7,8 @@ import type { Engine } from './engine.ts';
 export class QueuePublisher {
   readonly #engine: Engine;
   #published = 0;
+  /** A pass that failed reads the queues again and changes nothing. */
+  #text = '';
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -29,8 +31,10 @@ export class QueuePublisher {
         return { name, ...spec, ...(pausedBy !== null && { pausedBy }) };
       }),
     };
+    const text = `${JSON.stringify(status, null, 2)}\n`;
     try {
-      await store.put(QUEUES, `${JSON.stringify(status, null, 2)}\n`);
+      if (text !== this.#text) await store.put(QUEUES, text);
+      this.#text = text;
       this.#published = revision;
     } catch (error) {
       log.warn({ err: error }, `the queues could not be published: ${messageOf(error)}`);

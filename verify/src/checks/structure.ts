@@ -1,11 +1,9 @@
 import { BUNDLE_NAME, bundleFile } from '@pangolin/contracts/bundle';
+import { EVENTS_BYTES_MAX } from '@pangolin/contracts/layout';
 import { quote, refuse } from '../refusal.ts';
 import { readSigstoreFile, SIGSTORE_BYTES_MAX } from '../sigstore-file.ts';
 import { LogLines } from '../log-lines.ts';
 import { passed, plural, type Check } from './check.ts';
-
-/** Bytes of one run log. */
-const EVENTS_BYTES_MAX = 1024 * 2 ** 20;
 
 export const structure: Check = {
   id: 'structure',

@@ -4,15 +4,19 @@ import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { bundleFile } from '@pangolin/contracts/bundle';
 import { isPangolinError, messageOf, PangolinError } from '@pangolin/contracts/errors';
-import { checkpointAnchorPrefix, LOG, RUNS, sealAnchorPrefix } from '@pangolin/contracts/layout';
+import {
+  checkpointAnchorPrefix,
+  EVENTS_BYTES_MAX,
+  HEADS_BYTES_MAX,
+  LOG,
+  RUNS,
+  SEAL_BYTES_MAX,
+  sealAnchorPrefix,
+} from '@pangolin/contracts/layout';
 import type { AnchorArchive } from '../anchor/anchor.ts';
 import { openBundle } from '../readers/open.ts';
 import { Refusal } from '../refusal.ts';
 import type { Found, LogSources } from './check-log.ts';
-
-const SEAL_BYTES_MAX = 32 * 2 ** 20;
-const EVENTS_BYTES_MAX = 2 ** 30;
-const HEADS_BYTES_MAX = 256 * 2 ** 20;
 
 export interface LogCopy {
   /** A copy of `log/`, or one that holds `log/`, and then maybe `runs/` as well. */
